@@ -1,0 +1,191 @@
+"""The one in-memory image: values with bands last, a mask, and what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg._check import per_axis
+from gmmseg.errors import AmbiguousAxesError, InvalidDataError, InvalidParameterError
+
+__all__ = ["AXES", "Image"]
+
+#: What the axes of an array may mean: Z planes, Y rows, X columns, C bands.
+AXES = ("YX", "YXC", "CYX", "ZYX", "ZYXC", "CZYX", "ZCYX")
+
+#: A three-dimensional array whose last axis is at most this long is taken as bands.
+_MOST_OBVIOUS_BANDS = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """Pixels or voxels with bands on the last axis.
+
+    Attributes
+    ----------
+    data : ndarray of shape (rows, cols, bands) or (planes, rows, cols, bands)
+        Integer or float of any width. Boolean images are stored as 0 and 255.
+    mask : ndarray of bool, shape ``data.shape[:-1]``, or None
+        True = use this pixel. None = use all. Pixels that are not finite in all bands
+        are left out by `valid`, whether the mask says so or not.
+    spacing : tuple of float or None
+        Size of a pixel along each spatial axis, in `unit`. None = unknown.
+    unit : str
+        Unit of `spacing`, such as "mm" or "m"; empty when unknown.
+    colour : bool
+        True when the first three bands are red, green and blue, as a display means them.
+    band_names : tuple of str
+        One name for each band; empty when unknown.
+    path : Path or None
+        The file that it was read from.
+    notes : tuple of str
+        What was done while reading ("turned upright by EXIF", "first frame of 12").
+    """
+
+    data: NDArray[Any]
+    mask: NDArray[np.bool_] | None = None
+    spacing: tuple[float, ...] | None = None
+    unit: str = ""
+    colour: bool = False
+    band_names: tuple[str, ...] = ()
+    path: Path | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        data = self.data
+        if data.ndim not in (3, 4) or data.dtype.kind not in "uif":
+            raise InvalidDataError(
+                "An image must be (rows, cols, bands) or (planes, rows, cols, bands) of integers "
+                f"or floats, got shape {data.shape} of {data.dtype}."
+            )
+        if data.size == 0:
+            raise InvalidDataError(f"The image is empty: its shape is {data.shape}.")
+        if self.mask is not None and (self.mask.shape != self.shape or self.mask.dtype != bool):
+            raise InvalidDataError(
+                f"The mask must be bool of the image's shape {self.shape}, "
+                f"got {self.mask.dtype} of shape {self.mask.shape}."
+            )
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", per_axis(self.spacing, self.ndim, "spacing"))
+        if self.colour and self.n_bands < 3:
+            raise InvalidDataError(f"A colour image needs 3 bands, got {self.n_bands}.")
+
+    @classmethod
+    def from_array(
+        cls,
+        array: Any,
+        *,
+        axes: str | None = None,
+        mask: Any = None,
+        spacing: Any = None,
+        unit: str = "",
+        path: Path | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Image:
+        """Wrap an array, giving its axes their meaning.
+
+        Parameters
+        ----------
+        array : array_like
+            Two to four dimensions of bool, integers or floats.
+        axes : {"YX", "YXC", "CYX", "ZYX", "ZYXC", "CZYX", "ZCYX"}, optional
+            Meaning of the axes: Z planes, Y rows, X columns, C bands. Without it two axes are
+            "YX", three are "YXC" when the last is at most 4 long, four are "ZYXC" likewise.
+        mask : array_like of the image's spatial shape, optional
+            True or non-zero = use this pixel.
+        spacing : float or sequence of float, optional
+            Size of a pixel along each spatial axis.
+
+        Raises
+        ------
+        AmbiguousAxesError
+            When `axes` is not given and the shape does not settle it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Image.from_array(np.zeros((4, 5, 13)), axes="YXC").n_bands
+        13
+        """
+        values = np.asarray(array)
+        if values.dtype == bool:
+            values = values.astype(np.uint8) * np.uint8(255)
+        if values.dtype == np.float16:
+            values = values.astype(np.float32)
+        axes = resolve_axes(values.shape, axes)
+        if "C" not in axes:
+            values = values[..., np.newaxis]
+        else:
+            values = np.moveaxis(values, axes.index("C"), -1)
+        if mask is not None:
+            mask = np.asarray(mask) != 0
+        colour = values.shape[-1] == 3 and values.dtype in (np.uint8, np.uint16)
+        return cls(
+            data=values, mask=mask, spacing=spacing, unit=unit, colour=colour, path=path, notes=notes
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, cols) or (planes, rows, cols)."""
+        return self.data.shape[:-1]
+
+    @property
+    def ndim(self) -> int:
+        """2 or 3: the number of spatial axes."""
+        return self.data.ndim - 1
+
+    @property
+    def n_bands(self) -> int:
+        return int(self.data.shape[-1])
+
+    @property
+    def n_pixels(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def valid(self) -> NDArray[np.bool_] | None:
+        """True where a pixel may be used, of `shape`; None when all may.
+
+        A pixel may be used when the mask allows it and all its bands are finite.
+        """
+        usable = self.mask
+        if self.data.dtype.kind == "f":
+            finite = np.isfinite(self.data).all(axis=-1)
+            usable = finite if usable is None else usable & finite
+        return None if usable is None or usable.all() else usable
+
+    def with_mask(self, mask: Any) -> Image:
+        """The same image, restricted further to where `mask` is true or non-zero."""
+        allowed = np.asarray(mask) != 0
+        if allowed.shape != self.shape:
+            raise InvalidParameterError(
+                f"mask must have the image's shape {self.shape}, got {allowed.shape}."
+            )
+        return replace(self, mask=allowed if self.mask is None else self.mask & allowed)
+
+
+def resolve_axes(shape: tuple[int, ...], axes: str | None) -> str:
+    """Check `axes` against `shape`, or find the only sensible meaning."""
+    if axes is not None:
+        if axes not in AXES:
+            raise InvalidParameterError(f"axes must be one of {', '.join(AXES)}, got {axes!r}.")
+        if len(axes) != len(shape):
+            raise InvalidParameterError(
+                f"axes {axes!r} names {len(axes)} axes, but the array has {len(shape)}: {shape}."
+            )
+        return axes
+    if len(shape) == 2:
+        return "YX"
+    if len(shape) in (3, 4) and shape[-1] <= _MOST_OBVIOUS_BANDS:
+        return "YXC" if len(shape) == 3 else "ZYXC"
+    choices = [choice for choice in AXES if len(choice) == len(shape)]
+    if not choices:
+        raise InvalidDataError(f"An image has two to four axes, got shape {shape}.")
+    raise AmbiguousAxesError(
+        f"The axes of an array of shape {shape} are ambiguous. Say what they mean with axes= "
+        f"(--axes): {', '.join(choices)} (Z planes, Y rows, X columns, C bands)."
+    )
