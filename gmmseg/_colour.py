@@ -12,7 +12,7 @@ ITU-R BT.601 (luma and Y'CrCb), A. R. Smith, Color gamut transform pairs, SIGGRA
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,6 +24,9 @@ Planes = NDArray[np.float32]
 
 #: Rows for each step: temporaries of 128 KiB stay in the second-level cache.
 BLOCK = 1 << 15
+
+#: How far floats may stray from 0..1 and still be display values: rounding, nothing more.
+_SLACK = 1e-6
 
 #: Linear red, green, blue -> X, Y, Z; each row is divided by its sum, which is the white point.
 _TO_XYZ = np.array(
@@ -40,6 +43,28 @@ _LUMA = np.array([[0.299, 0.587, 0.114]])
 def full_scale(dtype: np.dtype[Any]) -> float:
     """The value that a display shows as white: the largest of an integer type, 1 of floats."""
     return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+
+
+def is_picture(dtype: np.dtype[Any]) -> bool:
+    """Whether pictures come in this type: unsigned of 8 or 16 bits, of any byte order."""
+    return dtype.kind == "u" and dtype.itemsize <= 2
+
+
+def not_display_values(
+    bands: Iterable[NDArray[Any]], dtype: np.dtype[Any], valid: NDArray[np.bool_] | None
+) -> str:
+    """What the used pixels hold instead of display values; empty when they hold these."""
+    if is_picture(dtype):
+        return ""
+    if dtype.kind != "f":
+        return str(dtype)
+    used: Any = True if valid is None else valid
+    ranges = [
+        (band.min(where=used, initial=np.inf), band.max(where=used, initial=-np.inf))
+        for band in bands
+    ]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    return "" if low >= -_SLACK and high <= 1 + _SLACK else f"floats in {low:g}..{high:g}"
 
 
 def _display(values: NDArray[Any]) -> Planes:
@@ -63,7 +88,7 @@ def _expansion_table(dtype: np.dtype[Any]) -> Planes:
 
 def _linear(values: NDArray[Any]) -> Planes:
     """Rows of numbers -> planes of linear light."""
-    if values.dtype in (np.uint8, np.uint16):
+    if is_picture(values.dtype):
         return np.take(_expansion_table(values.dtype), np.ascontiguousarray(values.T))
     return _expand(_display(values))
 

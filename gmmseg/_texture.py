@@ -1,4 +1,4 @@
-"""Local mean and local standard deviation under a Gaussian window, blind to unused pixels.
+"""Features of a pixel's surroundings: local mean and std under a Gaussian window, and place.
 
 Normalised convolution (Knutsson and Westin, CVPR 1993): values and weights are smoothed alike and
 divided, so unused pixels and what lies outside the image neither give nor take.
@@ -63,12 +63,46 @@ class Grid:
             )
 
 
-def local_moments(
+def fill_place(grid: Grid, out: NDArray[Any]) -> None:
+    """Write the pixels' centres along each axis into `out` (ndim or 0, N): see `image_features`."""
+    longest = max(size * step for size, step in zip(grid.shape, grid.spacing, strict=True))
+    for axis, plane in enumerate(out):
+        size, step = grid.shape[axis], grid.spacing[axis]
+        centres = (np.arange(size) + 0.5) * (step / longest)
+        along = centres.reshape([-1 if i == axis else 1 for i in range(len(grid.shape))])
+        place = np.broadcast_to(along, grid.shape)
+        plane[:] = place.ravel() if grid.valid is None else place[grid.valid]
+
+
+def fill_texture(
+    planes: NDArray[Any],
+    grid: Grid,
+    mean_scales: tuple[float, ...],
+    std_scales: tuple[float, ...],
+    out: NDArray[Any],
+) -> None:
+    """Write local means, scale by scale and plane by plane, then local stds likewise.
+
+    A scale that both use is smoothed once.
+    """
+    n_planes = len(planes)
+    first_of_mean = {scale: i * n_planes for i, scale in enumerate(mean_scales)}
+    first_of_std = {scale: (i + len(mean_scales)) * n_planes for i, scale in enumerate(std_scales)}
+    for scale in dict.fromkeys(mean_scales + std_scales):
+        for i, plane in enumerate(planes):
+            mean, std = (
+                out[first[scale] + i] if scale in first else None
+                for first in (first_of_mean, first_of_std)
+            )
+            _local_moments(plane, grid, scale, mean, std)
+
+
+def _local_moments(
     plane: NDArray[Any],
     grid: Grid,
     scale: float,
-    mean: NDArray[Any] | None = None,
-    std: NDArray[Any] | None = None,
+    mean: NDArray[Any] | None,
+    std: NDArray[Any] | None,
 ) -> None:
     """Write the local mean and std of `plane` (N,) into `mean` and `std` (N,), where given.
 

@@ -7,7 +7,7 @@ The first is lightness wherever there is one, because classes are numbered by it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._check import check_choice, check_integer, check_real
-from gmmseg._colour import BLOCK, SPACES
-from gmmseg._texture import Grid, local_moments
+from gmmseg._colour import BLOCK, SPACES, is_picture, not_display_values
+from gmmseg._texture import Grid, fill_place, fill_texture
 from gmmseg.errors import InvalidParameterError, ModelFormatError
 from gmmseg.image import Image
 
@@ -35,10 +35,6 @@ ColourSpace = Literal["auto", "rgb", "lab", "luv", "hsv", "ycrcb", "gray", "raw"
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
 
 _AXES = ("plane", "row", "col")
-#: Integers that float32 holds exactly; other raw integers and float64 become float64.
-_EXACT_IN_FLOAT32 = ("u1", "i1", "u2", "i2", "f2", "f4")
-#: How far floats may stray from 0..1 and still be display values: rounding, nothing more.
-_SLACK = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,11 +185,7 @@ class FeatureSpec:
 
     def _looks_like_a_picture(self, image: Image) -> bool:
         """Colour made for a display, and no band lost by taking it as such."""
-        return (
-            image.colour
-            and image.data.dtype in (np.uint8, np.uint16)
-            and self.chosen(image) == (0, 1, 2)
-        )
+        return image.colour and is_picture(image.data.dtype) and self.chosen(image) == (0, 1, 2)
 
     def _checked_space(self, space: str, image: Image) -> str:
         """`space`, which must suit the chosen bands and their values."""
@@ -205,7 +197,8 @@ class FeatureSpec:
                 "bands= (--bands 3,2,1), or take the bands as they are with "
                 "colour_space='raw' (--colour-space raw)."
             )
-        found = _not_display_values(image, chosen)
+        bands = (image.data[..., i] for i in chosen)
+        found = not_display_values(bands, image.data.dtype, image.valid)
         if not found:
             return space
         if len(chosen) == 1:
@@ -327,21 +320,19 @@ def image_features(image: Image, spec: FeatureSpec) -> NDArray[Any]:
            [40.  ,  0.75,  0.75]], dtype=float32)
     """
     spec = spec.resolve(image)
-    valid = image.valid
-    grid = Grid(image.shape, image.spacing or (1.0,) * image.ndim, valid)
-    values = _pixel_values(image, spec, valid)
+    grid = Grid(image.shape, image.spacing or (1.0,) * image.ndim, image.valid)
+    values = _pixel_values(image, spec, grid.valid)
     n_points = _n_points(values, spec)
     n_textured = spec._n_textured(n_points)
     n_texture = n_textured * len(spec.local_mean + spec.local_std)
     n_place = image.ndim if spec.position else 0
     out = np.empty(
-        (n_points + n_texture + n_place, len(values)),
-        dtype=_feature_dtype(values.dtype, spec),
+        (n_points + n_texture + n_place, len(values)), dtype=_feature_dtype(values.dtype, spec)
     )
-    _fill_points(values, spec, out[:n_points])
-    _fill_texture(out[:n_textured], spec, grid, out[n_points : n_points + n_texture])
-    for plane, place in zip(out[n_points + n_texture :], _places(image), strict=False):
-        plane[:] = place if valid is None else place[valid]
+    points, texture, place = np.split(out, [n_points, n_points + n_texture])
+    _fill_points(values, spec, points)
+    fill_texture(points[:n_textured], grid, spec.local_mean, spec.local_std, texture)
+    fill_place(grid, place)
     return out.T
 
 
@@ -495,7 +486,8 @@ def _n_points(values: NDArray[Any], spec: FeatureSpec) -> int:
 
 
 def _feature_dtype(dtype: np.dtype[Any], spec: FeatureSpec) -> type[np.floating[Any]]:
-    exact = spec.colour_space in SPACES or dtype.str[1:] in _EXACT_IN_FLOAT32
+    """float32 where it holds all values exactly."""
+    exact = spec.colour_space in SPACES or np.can_cast(dtype, np.float32)
     return np.float32 if exact else np.float64
 
 
@@ -505,45 +497,6 @@ def _fill_points(values: NDArray[Any], spec: FeatureSpec, out: NDArray[Any]) -> 
     else:
         for plane, band in zip(out, values.T, strict=True):
             plane[:] = band
-
-
-def _fill_texture(planes: NDArray[Any], spec: FeatureSpec, grid: Grid, out: NDArray[Any]) -> None:
-    """Local means of all scales and planes, then local stds; a shared scale is smoothed once."""
-    scales = [*spec.local_mean, *spec.local_std]
-    if not scales:
-        return
-    n_means = len(spec.local_mean)
-    moments = out.reshape(len(scales), len(planes), -1)
-    means = dict(zip(scales[:n_means], moments[:n_means], strict=True))
-    stds = dict(zip(scales[n_means:], moments[n_means:], strict=True))
-    for scale in dict.fromkeys(scales):
-        for i, plane in enumerate(planes):
-            mean, std = (found[scale][i] if scale in found else None for found in (means, stds))
-            local_moments(plane, grid, scale, mean, std)
-
-
-def _places(image: Image) -> Iterator[NDArray[Any]]:
-    """For each axis the place of each pixel, of the image's shape."""
-    spacing = image.spacing or (1.0,) * image.ndim
-    longest = max(size * step for size, step in zip(image.shape, spacing, strict=True))
-    for axis, (size, step) in enumerate(zip(image.shape, spacing, strict=True)):
-        centres = (np.arange(size) + 0.5) * (step / longest)
-        along = [-1 if i == axis else 1 for i in range(image.ndim)]
-        yield np.broadcast_to(centres.reshape(along), image.shape)
-
-
-def _not_display_values(image: Image, chosen: tuple[int, ...]) -> str:
-    """What the chosen bands hold instead of display values; empty when they hold these."""
-    data = image.data
-    if data.dtype in (np.uint8, np.uint16):
-        return ""
-    if data.dtype.kind != "f":
-        return str(data.dtype)
-    valid = image.valid
-    used: Any = True if valid is None else valid
-    low = min(float(data[..., i].min(where=used, initial=np.inf)) for i in chosen)
-    high = max(float(data[..., i].max(where=used, initial=-np.inf)) for i in chosen)
-    return "" if low >= -_SLACK and high <= 1 + _SLACK else f"floats in {low:g}..{high:g}"
 
 
 def _check_bands(bands: Any) -> tuple[int, ...]:
