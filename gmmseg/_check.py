@@ -1,5 +1,6 @@
 """Checks of arguments, with messages of one form: name, rule, value, remedy."""
 
+import math
 from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
@@ -24,7 +25,7 @@ def check_real(
     """Return `value` as float; it must be finite and at least (or more than) `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise InvalidParameterError(f"{name} must be a number, got {value!r}.")
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise InvalidParameterError(f"{name} must be finite, got {value!r}.")
     if value < minimum or (exclusive and value == minimum):
         rule = "more than" if exclusive else "at least"

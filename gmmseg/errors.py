@@ -15,8 +15,8 @@
 
     GmmsegWarning                  (UserWarning)
     ├── ConvergenceWarning                              EM stopped before it converged
-    ├── DegenerateDataWarning                           something was repaired so that the fit could go on
-    └── ImageWarning                                    the file was read, but not in the plainest way
+    ├── DegenerateDataWarning                           something was repaired, the fit went on
+    └── ImageWarning                                    the file was read, with a change or assumption
 
 Every message says what was wrong, with the value, and what to do about it.
 """

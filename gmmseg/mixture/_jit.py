@@ -1,0 +1,47 @@
+"""How kernels are compiled: one decorator, one policy."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+__all__ = ["FAST_MATH", "inline", "kernel"]
+
+# Full fast-math would add "nnan" and "ninf", under which isnan() is compiled to False: a silent
+# wrong answer in a library where NaN means "missing". Without the two the kernels are as fast.
+FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST_MATH, "error_model": "numpy"}
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile `function` at its first call and keep the machine code on disk if that can be.
+
+    Numba raises while decorating when neither the package's folder nor the user's cache folder
+    can be written (a read-only container, a home that does not exist; numba issue 5566). The
+    kernel is then compiled anew in every process, which costs seconds, not correctness.
+    """
+    try:
+        return njit(function, cache=True, **_OPTIONS)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        _warn_uncached()
+        return njit(function, **_OPTIONS)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile `function` as a part of the kernels that call it."""
+    return njit(function, **_OPTIONS)
+
+
+@functools.cache
+def _warn_uncached() -> None:
+    warnings.warn(
+        "compiled kernels cannot be kept: no cache folder is writable. Every run will compile "
+        "them again; set NUMBA_CACHE_DIR to a writable folder of your own to avoid that.",
+        RuntimeWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,561 @@
+"""The CPU kernels of the mixture: loops over blocks of rows, and nothing else.
+
+Conventions of every kernel:
+
+* Rows come as standardised feature planes ``planes[d, i]`` (features, rows), C-contiguous, of
+  float32 or float64. The innermost loop always runs over the `BLOCK` rows of one block, with a
+  constant trip count, so that LLVM vectorises it and every row meets the same instructions
+  wherever it stands (a scalar tail would round differently). The last block is filled up with
+  zeros of weight 0.
+* Densities are in base 2: ``logs[k] - |W_k (x - mu_k)|^2`` is log2 of weight times density, with
+  sqrt(0.5 log2 e) taken into the whitening matrix ``W_k`` (equation 6 of docs/math.md).
+* Sums inside a block are of the data's own type, across blocks of float64. Moments are about the
+  component's current mean, so that they do not cancel.
+* Nothing allocates except a few blocks of work space; nothing holds the GIL.
+
+The parameters come as one of four named tuples, which choose the loops at compile time:
+`Full` and `Diagonal` carry a tuple as long as the number of features, so that LLVM unrolls the
+loops over features and keeps everything in registers. `FullTiled` and `DiagonalTiled` serve any
+number of features: padded to a multiple of `TILE`, taken four by four in named registers. Where
+LLVM stops unrolling the code becomes 50 times slower, which sets the two limits: densities are
+unrolled up to `MOST_UNROLLED` features, full moments up to `MOST_IN_REGISTERS`.
+
+All kernels that call each other stand in this one file, because Numba's cache does not see
+changes in other files.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.cpython.unsafe.tuple import tuple_setitem
+from numba.extending import overload
+
+from gmmseg.mixture._jit import FAST_MATH, inline, kernel
+
+BLOCK = 512
+TILE = 4
+MOST_UNROLLED = 8
+MOST_IN_REGISTERS = 3
+
+_LOWEST = -1e30  # log2 of a density that counts for nothing, yet finite: differences stay numbers
+
+
+class Full(NamedTuple):
+    """Unrolled full covariances: means (K, P), whiten (K, D(D+1)/2) packed lower triangles."""
+
+    means: np.ndarray
+    whiten: np.ndarray
+    features: tuple  # D zeros: its length is known at compile time
+    sums: tuple  # 1 + D + D(D+1)/2 zeros of the data's type, in registers; empty: by tiles
+
+
+class Diagonal(NamedTuple):
+    """Unrolled diagonal covariances: means (K, D), whiten (K, D) reciprocal deviations."""
+
+    means: np.ndarray
+    whiten: np.ndarray
+    features: tuple
+    sums: tuple  # 1 + 2 D zeros
+
+
+class FullTiled(NamedTuple):
+    """Any number of features: means (K, P), whiten (K, P, P) lower triangles, P padded."""
+
+    means: np.ndarray
+    whiten: np.ndarray
+
+
+class DiagonalTiled(NamedTuple):
+    """Any number of features: means (K, P), whiten (K, P), P padded."""
+
+    means: np.ndarray
+    whiten: np.ndarray
+
+
+# --- elementary functions: numba has no vector mathematics library, a scalar exp costs 3 ns -----
+
+
+def exp2(x):
+    """2**x for x <= 0, by a polynomial in the fraction and the exponent's bits."""
+
+
+def log2(x):
+    """log2(x) for x >= 1, by the series of atanh."""
+
+
+@overload(exp2, jit_options={"fastmath": FAST_MATH})
+def _exp2(x):
+    if getattr(x, "bitwidth", 64) == 32:
+        one, half, lowest = np.float32(1), np.float32(0.5), np.float32(-126)
+        c1, c2, c3 = np.float32(0.69314720670), np.float32(0.24022650922), np.float32(0.05550327227)
+        c4, c5, c6 = (
+            np.float32(0.00961805668),
+            np.float32(0.00134004282),
+            np.float32(0.000154614447),
+        )
+
+        def exp2_32(x):  # relative error 6e-8
+            x = max(x, lowest)
+            n = np.floor(x + half)
+            f = x - n
+            p = one + f * (c1 + f * (c2 + f * (c3 + f * (c4 + f * (c5 + f * c6)))))
+            bits = np.int32(np.int32(np.int32(n) + np.int32(127)) << np.int32(23))
+            return p * np.int32(bits).view(np.float32)
+
+        return exp2_32
+
+    def exp2_64(x):  # relative error 2e-16
+        x = max(x, -1022.0)
+        n = np.floor(x + 0.5)
+        f = x - n
+        p = 7.07419429728852101e-9 + f * 4.45581790833606449e-10
+        p = 1.32154325359123762e-6 + f * (1.01780570877339411e-7 + f * p)
+        p = 0.000154035304637243542 + f * (0.0000152527338415567726 + f * p)
+        p = 0.00961812910758725667 + f * (0.00133335581464064707 + f * p)
+        p = 0.240226506959101596 + f * (0.055504108664821627 + f * p)
+        p = 1.0 + f * (0.693147180559945309 + f * p)
+        bits = (np.int64(n) + np.int64(1023)) << np.int64(52)
+        return p * np.int64(bits).view(np.float64)
+
+    return exp2_64
+
+
+@overload(log2, jit_options={"fastmath": FAST_MATH})
+def _log2(x):
+    if getattr(x, "bitwidth", 64) == 32:
+        one = np.float32(1)
+        c0, c1 = np.float32(2.88539007972), np.float32(0.961798904864)
+        c2, c3 = np.float32(0.576707729023), np.float32(0.431919591821)
+
+        def log2_32(x):
+            bits = np.float32(x).view(np.int32)
+            # 0x3F3504F3 is sqrt(1/2): the mantissa comes out between sqrt(1/2) and sqrt(2)
+            exponent = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
+            mantissa = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32)
+            z = (mantissa - one) / (mantissa + one)
+            u = z * z
+            return np.float32(exponent) + z * (c0 + u * (c1 + u * (c2 + u * c3)))
+
+        return log2_32
+
+    def log2_64(x):
+        bits = np.float64(x).view(np.int64)
+        exponent = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
+        mantissa = np.int64(bits - (exponent << np.int64(52))).view(np.float64)
+        z = (mantissa - 1.0) / (mantissa + 1.0)
+        u = z * z
+        p = 0.221990960829511251 + u * (0.191113533532775014 + u * 0.191563600341699355)
+        p = 0.412198583071122135 + u * (0.320598904878084232 + u * (0.262307521273153479 + u * p))
+        p = 2.88539008177792681 + u * (0.961796693925975475 + u * (0.577078016355701417 + u * p))
+        return np.float64(exponent) + z * p
+
+    return log2_64
+
+
+# --- one component's log2 densities: out[i] = log - |W (x_i - mu)|^2, top[i] = max(top[i], out[i])
+
+
+def density(p, k, x, work, log, out, top):
+    """Write the log2 densities of component `k` for one block; keep the running maximum."""
+
+
+@overload(density, jit_options={"fastmath": FAST_MATH})
+def _density(p, k, x, work, log, out, top):
+    return {
+        "Full": _density_full,
+        "Diagonal": _density_diagonal,
+        "FullTiled": _density_full_tiled,
+        "DiagonalTiled": _density_diagonal_tiled,
+    }[p.instance_class.__name__]
+
+
+def _density_full(p, k, x, work, log, out, top):
+    means, whiten = p.means, p.whiten
+    for i in range(BLOCK):
+        q = x.dtype.type(0)
+        for j in range(len(p.features)):
+            y = x.dtype.type(0)
+            for d in range(j + 1):
+                y += whiten[k, j * (j + 1) // 2 + d] * (x[d, i] - means[k, d])
+            q += y * y
+        v = log - q
+        out[i] = v
+        top[i] = max(top[i], v)
+
+
+def _density_diagonal(p, k, x, work, log, out, top):
+    means, whiten = p.means, p.whiten
+    for i in range(BLOCK):
+        q = x.dtype.type(0)
+        for d in range(len(p.features)):
+            y = whiten[k, d] * (x[d, i] - means[k, d])
+            q += y * y
+        v = log - q
+        out[i] = v
+        top[i] = max(top[i], v)
+
+
+def _density_full_tiled(p, k, x, work, log, out, top):
+    means, whiten = p.means, p.whiten
+    n_padded = means.shape[1]
+    y = work[n_padded]
+    for d in range(n_padded):
+        _subtract(x[d], means[k, d], work[d])
+    for i in range(BLOCK):
+        out[i] = log
+    for j in range(n_padded):
+        for i in range(BLOCK):
+            y[i] = 0
+        for d in range(0, j + 1, TILE):
+            _add_products(whiten[k, j, d : d + TILE], work[d : d + TILE], y)
+        for i in range(BLOCK):
+            out[i] -= y[i] * y[i]
+    for i in range(BLOCK):
+        top[i] = max(top[i], out[i])
+
+
+@inline
+def _subtract(x, mean, out):
+    for i in range(BLOCK):
+        out[i] = x[i] - mean
+
+
+@inline
+def _add_products(w, x, y):
+    # One output row at a time: with four, LLVM would need more run-time checks for overlap
+    # than it allows itself, and would not vectorise.
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+    for i in range(BLOCK):
+        y[i] += w0 * x0[i] + w1 * x1[i] + w2 * x2[i] + w3 * x3[i]
+
+
+def _density_diagonal_tiled(p, k, x, work, log, out, top):
+    means, whiten = p.means, p.whiten
+    for i in range(BLOCK):
+        out[i] = log
+    for d in range(0, means.shape[1], TILE):
+        _subtract_squares(whiten[k, d : d + TILE], means[k, d : d + TILE], x[d : d + TILE], out)
+    for i in range(BLOCK):
+        top[i] = max(top[i], out[i])
+
+
+@inline
+def _subtract_squares(w, mean, x, out):
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    m0, m1, m2, m3 = mean[0], mean[1], mean[2], mean[3]
+    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+    for i in range(BLOCK):
+        y0, y1 = w0 * (x0[i] - m0), w1 * (x1[i] - m1)
+        y2, y3 = w2 * (x2[i] - m2), w3 * (x3[i] - m3)
+        out[i] -= y0 * y0 + y1 * y1 + y2 * y2 + y3 * y3
+
+
+# --- one component's weighted moments about its mean, added to nk[k], first[k], second[k] --------
+
+
+def moments(p, k, x, r, work, nk, first, second):
+    """Add the moments of one block about the mean of `k`, weighted by `r`, to the sums."""
+
+
+@overload(moments, jit_options={"fastmath": FAST_MATH})
+def _moments(p, k, x, r, work, nk, first, second):
+    in_registers = p.instance_class is Full and len(p.types[p.fields.index("sums")]) > 0
+    return {
+        "Full": _moments_full if in_registers else _moments_full_tiled,
+        "Diagonal": _moments_diagonal,
+        "FullTiled": _moments_full_tiled,
+        "DiagonalTiled": _moments_diagonal_tiled,
+    }[p.instance_class.__name__]
+
+
+def _moments_full(p, k, x, r, work, nk, first, second):
+    means = p.means
+    n_features = len(p.features)
+    s = p.sums
+    for i in range(BLOCK):
+        s = tuple_setitem(s, 0, s[0] + r[i])
+        for d in range(n_features):
+            rd = r[i] * (x[d, i] - means[k, d])
+            s = tuple_setitem(s, 1 + d, s[1 + d] + rd)
+            for e in range(d + 1):
+                j = 1 + n_features + d * (d + 1) // 2 + e
+                s = tuple_setitem(s, j, s[j] + rd * (x[e, i] - means[k, e]))
+    nk[k] += s[0]
+    for d in range(n_features):
+        first[k, d] += s[1 + d]
+        for e in range(d + 1):
+            second[k, d, e] += s[1 + n_features + d * (d + 1) // 2 + e]
+
+
+def _moments_diagonal(p, k, x, r, work, nk, first, second):
+    means = p.means
+    n_features = len(p.features)
+    s = p.sums
+    for i in range(BLOCK):
+        s = tuple_setitem(s, 0, s[0] + r[i])
+        for d in range(n_features):
+            difference = x[d, i] - means[k, d]
+            rd = r[i] * difference
+            s = tuple_setitem(s, 1 + d, s[1 + d] + rd)
+            j = 1 + n_features + d
+            s = tuple_setitem(s, j, s[j] + rd * difference)
+    nk[k] += s[0]
+    for d in range(n_features):
+        first[k, d] += s[1 + d]
+        second[k, d] += s[1 + n_features + d]
+
+
+def _moments_full_tiled(p, k, x, r, work, nk, first, second):
+    means = p.means
+    n_padded = means.shape[1]
+    n = x.dtype.type(0)
+    for i in range(BLOCK):
+        n += r[i]
+    nk[k] += n
+    for d in range(n_padded):
+        first[k, d] += _weighted_difference(x[d], means[k, d], r, work[d], work[n_padded + d])
+    for d in range(0, n_padded, TILE):
+        for e in range(0, d + TILE, TILE):
+            _moment_tile(work[n_padded + d :], work[e:], second[k, d:, e:])
+
+
+@inline
+def _weighted_difference(x, mean, r, difference, weighted):
+    s = x.dtype.type(0)
+    for i in range(BLOCK):
+        t = x[i] - mean
+        rt = r[i] * t
+        difference[i] = t
+        weighted[i] = rt
+        s += rt
+    return s
+
+
+@inline
+def _moment_tile(a, b, out):
+    a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
+    b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
+    zero = a.dtype.type(0)
+    s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zero
+    s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = zero
+    for i in range(BLOCK):
+        s00 += a0[i] * b0[i]
+        s01 += a0[i] * b1[i]
+        s02 += a0[i] * b2[i]
+        s03 += a0[i] * b3[i]
+        s10 += a1[i] * b0[i]
+        s11 += a1[i] * b1[i]
+        s12 += a1[i] * b2[i]
+        s13 += a1[i] * b3[i]
+        s20 += a2[i] * b0[i]
+        s21 += a2[i] * b1[i]
+        s22 += a2[i] * b2[i]
+        s23 += a2[i] * b3[i]
+        s30 += a3[i] * b0[i]
+        s31 += a3[i] * b1[i]
+        s32 += a3[i] * b2[i]
+        s33 += a3[i] * b3[i]
+    _add_row(out[0], s00, s01, s02, s03)
+    _add_row(out[1], s10, s11, s12, s13)
+    _add_row(out[2], s20, s21, s22, s23)
+    _add_row(out[3], s30, s31, s32, s33)
+
+
+@inline
+def _add_row(out, s0, s1, s2, s3):
+    out[0] += s0
+    out[1] += s1
+    out[2] += s2
+    out[3] += s3
+
+
+def _moments_diagonal_tiled(p, k, x, r, work, nk, first, second):
+    means = p.means
+    n = x.dtype.type(0)
+    for i in range(BLOCK):
+        n += r[i]
+    nk[k] += n
+    for d in range(means.shape[1]):
+        mean = means[k, d]
+        s1 = x.dtype.type(0)
+        s2 = x.dtype.type(0)
+        for i in range(BLOCK):
+            difference = x[d, i] - mean
+            rd = r[i] * difference
+            s1 += rd
+            s2 += rd * difference
+        first[k, d] += s1
+        second[k, d] += s2
+
+
+# --- passes over rows -----------------------------------------------------------------------------
+
+
+@inline
+def _load(planes, start, n, x):
+    """Copy `n` rows into the block `x`; what is left of the block becomes zero.
+
+    Slices, here and below, because an index that might be negative (start + i) is wrapped
+    around by Numba, which keeps LLVM from vectorising the loop.
+    """
+    for d in range(planes.shape[0]):
+        row = planes[d, start : start + n]
+        for i in range(n):
+            x[d, i] = row[i]
+        for i in range(n, BLOCK):
+            x[d, i] = 0
+
+
+@inline
+def _log_densities(p, x, work, logs, joint, top):
+    """Write the log2 densities of all components for one block, and their maximum."""
+    for i in range(BLOCK):
+        top[i] = _LOWEST
+    for k in range(logs.shape[0]):
+        density(p, k, x, work, logs[k], joint[k], top)
+
+
+@inline
+def _normalise(joint, top, total):
+    """Turn log2 densities into densities relative to the largest, and sum them."""
+    for i in range(BLOCK):
+        total[i] = 0
+    for k in range(joint.shape[0]):
+        for i in range(BLOCK):
+            e = exp2(joint[k, i] - top[i])
+            joint[k, i] = e
+            total[i] += e
+
+
+@kernel
+def em_pass(planes, start, stop, weights, logs, p, nk, first, second, log_likelihood):
+    """Add the statistics of the rows start:stop to nk, first, second and log_likelihood[0].
+
+    The E-step and the sums of the M-step in one pass; log_likelihood is in base 2. `weights`
+    has stop - start entries, or none when all are 1.
+    """
+    n_padded = p.means.shape[1]
+    x = np.zeros((n_padded, BLOCK), planes.dtype)
+    work = np.empty((2 * n_padded, BLOCK), planes.dtype)
+    joint = np.empty((logs.shape[0], BLOCK), planes.dtype)
+    top = np.empty(BLOCK, planes.dtype)
+    total = np.empty(BLOCK, planes.dtype)
+    w = np.ones(BLOCK, planes.dtype)
+    sum_of_logs = 0.0
+    for b in range(start, stop, BLOCK):
+        n = min(BLOCK, stop - b)
+        _load(planes, b, n, x)
+        if weights.size:
+            block_weights = weights[b - start : b - start + n]
+            for i in range(n):
+                w[i] = block_weights[i]
+        for i in range(n, BLOCK):
+            w[i] = 0
+        _log_densities(p, x, work, logs, joint, top)
+        _normalise(joint, top, total)
+        for i in range(BLOCK):
+            sum_of_logs += np.float64(w[i] * (top[i] + log2(total[i])))
+            total[i] = w[i] / total[i]
+        for k in range(logs.shape[0]):
+            for i in range(BLOCK):
+                joint[k, i] *= total[i]
+            moments(p, k, x, joint[k], work, nk, first, second)
+    log_likelihood[0] += sum_of_logs
+
+
+@kernel
+def label_pass(planes, start, stop, offset, logs, p, labels):
+    """Write the most probable component of the rows start:stop to `labels`.
+
+    In `labels` the rows stand `offset` further than in `planes`. Ties go to the lowest index.
+    """
+    n_padded = p.means.shape[1]
+    x = np.zeros((n_padded, BLOCK), planes.dtype)
+    work = np.empty((n_padded + 1, BLOCK), planes.dtype)
+    joint = np.empty(BLOCK, planes.dtype)
+    top = np.empty(BLOCK, planes.dtype)
+    previous = np.empty(BLOCK, planes.dtype)
+    label = np.empty(BLOCK, labels.dtype)
+    for b in range(start, stop, BLOCK):
+        n = min(BLOCK, stop - b)
+        _load(planes, b, n, x)
+        for i in range(BLOCK):
+            top[i] = _LOWEST
+            label[i] = 0
+        for k in range(logs.shape[0]):
+            for i in range(BLOCK):
+                previous[i] = top[i]
+            density(p, k, x, work, logs[k], joint, top)
+            for i in range(BLOCK):
+                if top[i] > previous[i]:
+                    label[i] = k
+        labels[offset + b : offset + b + n] = label[:n]
+
+
+@kernel
+def posterior_pass(planes, start, stop, offset, logs, p, posterior, log_density):
+    """Write posteriors to posterior[:, rows] and log2 densities to log_density[rows].
+
+    Rows are start:stop of `planes`; in the outputs they stand `offset` further. A
+    `posterior` or `log_density` of size 0 is not wanted.
+    """
+    n_padded = p.means.shape[1]
+    x = np.zeros((n_padded, BLOCK), planes.dtype)
+    work = np.empty((n_padded + 1, BLOCK), planes.dtype)
+    joint = np.empty((logs.shape[0], BLOCK), planes.dtype)
+    top = np.empty(BLOCK, planes.dtype)
+    total = np.empty(BLOCK, planes.dtype)
+    for b in range(start, stop, BLOCK):
+        n = min(BLOCK, stop - b)
+        _load(planes, b, n, x)
+        _log_densities(p, x, work, logs, joint, top)
+        _normalise(joint, top, total)
+        if posterior.size:
+            for k in range(logs.shape[0]):
+                row = posterior[k, offset + b : offset + b + n]
+                for i in range(n):
+                    row[i] = joint[k, i] / total[i]
+        if log_density.size:
+            for i in range(BLOCK):
+                top[i] += log2(total[i])
+            log_density[offset + b : offset + b + n] = top[:n]
+
+
+@kernel
+def lloyd_pass(planes, start, stop, weights, centres, labels, sums, inertia):
+    """Assign the rows start:stop to the nearest of `centres` (K, D) and add up the clusters.
+
+    `sums` (K, 1 + D) receives weights and weighted sums, `inertia[0]` the weighted squared
+    distances, `labels` the assignments.
+    """
+    n_clusters, n_features = centres.shape
+    x = np.zeros((n_features, BLOCK), planes.dtype)
+    distance = np.empty(BLOCK, planes.dtype)
+    nearest = np.empty(BLOCK, planes.dtype)
+    label = np.empty(BLOCK, np.int32)
+    for b in range(start, stop, BLOCK):
+        n = min(BLOCK, stop - b)
+        _load(planes, b, n, x)
+        for i in range(BLOCK):
+            nearest[i] = np.inf
+            label[i] = 0
+        for k in range(n_clusters):
+            for i in range(BLOCK):
+                distance[i] = 0
+            for d in range(n_features):
+                for i in range(BLOCK):
+                    difference = x[d, i] - centres[k, d]
+                    distance[i] += difference * difference
+            for i in range(BLOCK):
+                if distance[i] < nearest[i]:
+                    nearest[i] = distance[i]
+                    label[i] = k
+        for i in range(n):
+            w = weights[b + i]
+            k = label[i]
+            labels[b + i] = k
+            inertia[0] += w * nearest[i]
+            sums[k, 0] += w
+            for d in range(n_features):
+                sums[k, 1 + d] += w * x[d, i]

@@ -1,0 +1,86 @@
+"""Threads that share out numbered tasks. Results never depend on how many there are."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from gmmseg._check import check_integer
+
+__all__ = ["Workers", "available_cpus"]
+
+
+class Workers:
+    """A pool of threads for tasks that release the GIL.
+
+    Use as a context manager. The calling thread works too, so that one thread costs no pool.
+
+    Parameters
+    ----------
+    threads : int or None
+        None = as many as this process may use.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = (
+            available_cpus() if threads is None else check_integer(threads, "threads", minimum=1)
+        )
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def run(self, task: Callable[[int], None], n_tasks: int) -> None:
+        """Call ``task(i)`` for every i below `n_tasks`, in any order, on all threads."""
+        helpers = min(self.threads, n_tasks) - 1
+        numbers = itertools.count()  # next() on it is atomic: threads draw their tasks from it
+        stop = False
+
+        def work() -> None:
+            while not stop and (i := next(numbers)) < n_tasks:
+                task(i)
+
+        if helpers > 0 and self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="gmmseg")
+        futures = [self._pool.submit(work) for _ in range(helpers)] if self._pool else []
+        try:
+            work()
+        finally:
+            stop = True  # after an error or Ctrl-C the helpers finish the task at hand, no more
+            errors = [future.exception() for future in futures]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+def available_cpus() -> int:
+    """Number of CPUs that this process may use: affinity and container quota, not the machine."""
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        cpus = os.cpu_count() or 1
+    return max(1, min(cpus, _cgroup_quota()))
+
+
+def _cgroup_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Whole CPUs allowed by control groups version 2; a large number when not limited."""
+    try:
+        quota, period = path.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no control groups, or "max 100000"
+        return 1 << 30

@@ -1,0 +1,416 @@
+"""The EM loop: starts, iterations, convergence, the best of several runs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmmseg._check import check_choice, check_integer, check_real
+from gmmseg.errors import (
+    ConvergenceWarning,
+    DegenerateDataWarning,
+    InvalidDataError,
+    InvalidParameterError,
+)
+from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.passes import statistics_of_rows
+from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights
+from gmmseg.mixture.seeding import SAMPLE_SIZE, STARTS, Sample, start_from_means
+from gmmseg.mixture.statistics import Statistics
+
+__all__ = ["CRITERIA", "EMOptions", "Fit", "accumulate", "fit_mixture"]
+
+Array = NDArray[np.float64]
+
+#: Called after every iteration with its number (from 1) and the mean log-likelihood per row.
+Callback = Callable[[int, float], object]
+
+#: What has to come to rest for EM to have converged.
+CRITERIA = ("likelihood", "parameters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMOptions:
+    """How a mixture is fitted. The one place with the defaults.
+
+    Attributes
+    ----------
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    init : {"kmeans", "k-means++", "random", "random_from_data"}
+        Clusters of k-means seeded by k-means++; k-means++ seeds alone; random responsibilities;
+        random rows as seeds.
+    n_init : int
+        Number of starts; the fit with the highest likelihood is kept.
+    tol : float
+        EM has converged when the mean log-likelihood per row (nats) grows by less than this in
+        an iteration, or, with ``criterion="parameters"``, when no weight, no mean and no
+        standard deviation (in standard deviations of the data) changes by more.
+    criterion : {"likelihood", "parameters"}
+    max_iter : int
+    reg_covar : float
+        Added to every variance, relative to the variance of that feature in the data: the
+        units do not matter.
+    rng : int
+        Seed of the starts.
+    """
+
+    covariance_type: str = "full"
+    init: str = "kmeans"
+    n_init: int = 1
+    tol: float = 1e-5
+    criterion: str = "likelihood"
+    max_iter: int = 500
+    reg_covar: float = 1e-6
+    rng: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice(self.covariance_type, "covariance_type", COVARIANCE_TYPES)
+        check_choice(self.init, "init", STARTS)
+        check_integer(self.n_init, "n_init", minimum=1)
+        check_real(self.tol, "tol", minimum=0.0)
+        check_choice(self.criterion, "criterion", CRITERIA)
+        check_integer(self.max_iter, "max_iter", minimum=1)
+        check_real(self.reg_covar, "reg_covar", minimum=0.0)
+        check_integer(self.rng, "rng", minimum=0)
+
+
+_DEFAULTS = EMOptions()
+_GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """What EM found.
+
+    Attributes
+    ----------
+    mixture : Mixture
+    log_likelihood : float
+        Total log-likelihood of the rows under `mixture`, in nats.
+    history : tuple of float
+        Mean log-likelihood per unit of weight before each iteration and, last, of `mixture`.
+    converged : bool
+    n_iter : int
+        EM iterations done.
+    warnings : tuple of str
+        What a person should know: not converged, components without rows.
+    """
+
+    mixture: Mixture
+    log_likelihood: float
+    history: tuple[float, ...]
+    converged: bool
+    n_iter: int
+    warnings: tuple[str, ...] = ()
+
+
+def fit_mixture(
+    X: ArrayLike,
+    n_components: int,
+    *,
+    covariance_type: str = _DEFAULTS.covariance_type,
+    sample_weight: ArrayLike | None = None,
+    init: str | Mixture | ArrayLike = _DEFAULTS.init,
+    n_init: int = _DEFAULTS.n_init,
+    tol: float = _DEFAULTS.tol,
+    criterion: str = _DEFAULTS.criterion,
+    max_iter: int = _DEFAULTS.max_iter,
+    reg_covar: float = _DEFAULTS.reg_covar,
+    rng: int = _DEFAULTS.rng,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> Fit:
+    """Fit a mixture of Gaussians to rows by expectation maximisation.
+
+    Dempster, Laird and Rubin (1977); equations 1 to 11 of docs/math.md. The result is the same,
+    bit for bit, for any number of threads.
+
+    Parameters
+    ----------
+    X : array_like of shape (n_samples, n_features)
+        Finite real numbers of any type and memory layout. Integers of up to 16 bits and float32
+        are computed in float32 with float64 sums, all else in float64.
+    n_components : int
+    covariance_type, n_init, tol, criterion, max_iter, reg_covar, rng
+        As in `EMOptions`.
+    sample_weight : array_like of shape (n_samples,), optional
+        Not negative. A row of weight 3 equals three rows.
+    init : str, Mixture or array_like of shape (n_components, n_features)
+        A start by name as in `EMOptions`; the mixture to start from; or the means to start
+        from, with every row assigned to the nearest.
+    threads : int, optional
+        None = as many as this process may use.
+    callback : callable, optional
+        Called as ``callback(iteration, mean_log_likelihood)``. An exception ends the fit.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    InvalidParameterError
+        When an argument breaks its rule.
+    InvalidDataError
+        When X is not two-dimensional, is empty, or holds NaN or infinity.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When `max_iter` was reached first.
+    DegenerateDataWarning
+        When components were left without rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(0, 1, (500, 2)), rng.normal(8, 2, (500, 2))])
+    >>> fit = fit_mixture(X, 2)
+    >>> sorted(fit.mixture.weights.round(2).tolist())
+    [0.5, 0.5]
+    """
+    given = init if not isinstance(init, str) else None
+    options = EMOptions(
+        covariance_type=covariance_type,
+        init=_DEFAULTS.init if given is not None else str(init),
+        n_init=n_init,
+        tol=tol,
+        criterion=criterion,
+        max_iter=max_iter,
+        reg_covar=reg_covar,
+        rng=rng,
+    )
+    fit = fit_rows(
+        X,
+        n_components,
+        options,
+        sample_weight=sample_weight,
+        start=given,
+        threads=threads,
+        callback=callback,
+    )
+    for message in fit.warnings:
+        category = DegenerateDataWarning if fit.converged else ConvergenceWarning
+        warnings.warn(message, category, stacklevel=2)
+    return fit
+
+
+def fit_rows(
+    X: ArrayLike,
+    n_components: int,
+    options: EMOptions,
+    *,
+    sample_weight: ArrayLike | None = None,
+    start: Mixture | ArrayLike | None = None,
+    metric: Array | None = None,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> Fit:
+    """`fit_mixture` with its options as one value, telling its warnings only in the result.
+
+    `metric` (D,) is what features are multiplied by before the distances of the start are
+    taken; by default one over their standard deviations.
+    """
+    array = as_rows(X)
+    check_integer(n_components, "n_components", minimum=1)
+    weights = check_weights(sample_weight, len(array))
+    with Workers(threads) as workers:
+        rows, sample = _prepare(array, weights, metric, options, workers)
+        ridge = options.reg_covar * np.where(sample.variance > 0, sample.variance, 1.0)
+        runs = [
+            _run(rows, mixture, ridge, options, workers, callback)
+            for mixture in _starts(sample, n_components, options, start, rows.frame)
+        ]
+    best = max(runs, key=lambda run: run.history[-1])
+    return _in_units(best, rows)
+
+
+def _prepare(
+    array: NDArray[Any],
+    weights: Array | None,
+    metric: Array | None,
+    options: EMOptions,
+    workers: Workers,
+) -> tuple[Rows, Sample]:
+    """Rows in a frame of their own, and the sample of them on which starts are found."""
+    rng = np.random.default_rng(options.rng)
+    isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
+    n_features = array.shape[1]
+    # two looks: raw moments of a few rows settle the frame, in which moments do not cancel
+    look = Rows(array, weights, Frame(array[0].astype(np.float64), np.ones(n_features)))
+    planes, look_weights = look.sample(SAMPLE_SIZE // 8, rng)
+    if not np.isfinite(planes).all():
+        raise InvalidDataError(_GAPS)
+    share = look_weights / look_weights.sum()
+    wide = planes.astype(np.float64)
+    mean = wide @ share
+    deviation = np.sqrt((wide - mean[:, None]) ** 2 @ share)
+    frame = Frame.around(mean + look.frame.origin, deviation, isotropic=isotropic)
+    rows = Rows(array, weights, frame)
+    rows.preload(workers)
+    ones = np.ones(n_features)
+    sample = Sample(*rows.sample(SAMPLE_SIZE, rng), ones)
+    if metric is None:
+        sample.metric = 1.0 / np.sqrt(np.where(sample.variance > 0, sample.variance, 1.0))
+    else:
+        sample.metric = metric / frame.scale
+    return rows, sample
+
+
+def _starts(
+    sample: Sample,
+    n_components: int,
+    options: EMOptions,
+    start: Mixture | ArrayLike | None,
+    frame: Frame,
+) -> list[Mixture]:
+    """The mixtures to run EM from, in the frame."""
+    shape = (n_components, len(sample.planes))
+    if start is None:
+        rng = np.random.default_rng(options.rng)
+        begin = STARTS[options.init]
+        return [
+            begin(sample, n_components, options.covariance_type, rng) for _ in range(options.n_init)
+        ]
+    if isinstance(start, Mixture):
+        if start.means.shape != shape or start.covariance_type != options.covariance_type:
+            raise InvalidParameterError(
+                f"init must be a {options.covariance_type!r} mixture with means of shape {shape}, "
+                f"got {start.covariance_type!r} with {start.means.shape}."
+            )
+        return [start.in_frame(frame)]
+    means = np.asarray(start, dtype=np.float64)
+    if means.shape != shape or not np.isfinite(means).all():
+        raise InvalidParameterError(
+            f"init must be finite means of shape {shape}, got shape {means.shape}."
+        )
+    standard = (means - frame.origin) * frame.scale
+    return [start_from_means(sample, standard, options.covariance_type)]
+
+
+def _run(
+    rows: Rows,
+    mixture: Mixture,
+    ridge: Array,
+    options: EMOptions,
+    workers: Workers,
+    callback: Callback | None,
+) -> Fit:
+    """EM from one start until it has converged; everything in the frame."""
+    history: list[float] = []
+    converged = False
+    statistics = _e_step(rows, mixture, workers)
+    history.append(statistics.mean_log_likelihood)
+    n_iter = 0
+    while n_iter < options.max_iter and not converged:
+        previous, mixture = mixture, statistics.m_step(mixture, ridge)
+        statistics = _e_step(rows, mixture, workers)
+        history.append(statistics.mean_log_likelihood)
+        n_iter += 1
+        if callback is not None:
+            callback(n_iter, history[-1] + rows.frame.log_scale)
+        converged = _change(options.criterion, history, previous, mixture) < options.tol
+    return Fit(
+        mixture=mixture,
+        log_likelihood=statistics.log_likelihood,
+        history=tuple(history),
+        converged=converged,
+        n_iter=n_iter,
+        warnings=_warnings(statistics, converged, options),
+    )
+
+
+def _e_step(rows: Rows, mixture: Mixture, workers: Workers) -> Statistics:
+    statistics = statistics_of_rows(rows, mixture, workers)
+    if not np.isfinite(statistics.log_likelihood):
+        raise InvalidDataError(_GAPS)
+    return statistics
+
+
+def _change(criterion: str, history: list[float], before: Mixture, after: Mixture) -> float:
+    """How much the last iteration changed what `criterion` watches."""
+    if criterion == "likelihood":
+        return abs(history[-1] - history[-2])
+    pairs = (
+        (before.weights, after.weights),
+        (before.means, after.means),
+        (before.standard_deviations, after.standard_deviations),
+    )
+    return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+def _warnings(statistics: Statistics, converged: bool, options: EMOptions) -> tuple[str, ...]:
+    messages = []
+    if not converged:
+        messages.append(
+            f"EM did not converge in {options.max_iter} iterations. Raise max_iter or tol, or "
+            "use fewer components."
+        )
+    lost = int(statistics.negligible().sum())
+    if lost:
+        total = len(statistics.nk)
+        messages.append(
+            f"{lost} of {total} components have no rows: the data have fewer distinct clusters. "
+            f"Ask for {total - lost}."
+        )
+    return tuple(messages)
+
+
+def _in_units(fit: Fit, rows: Rows) -> Fit:
+    """The fit in the units of the data."""
+    gain = rows.frame.log_scale
+    return Fit(
+        mixture=fit.mixture.out_of_frame(rows.frame),
+        log_likelihood=fit.log_likelihood + gain * rows.total_weight,
+        history=tuple(value + gain for value in fit.history),
+        converged=fit.converged,
+        n_iter=fit.n_iter,
+        warnings=fit.warnings,
+    )
+
+
+def accumulate(
+    X: ArrayLike,
+    sample_weight: ArrayLike | None,
+    mixture: Mixture,
+    *,
+    threads: int | None = None,
+) -> Statistics:
+    """The additive statistics of some rows under a mixture: one E-step.
+
+    Sum those of any number of parts with ``+`` and take ``m_step``: that is an EM iteration
+    over all parts, wherever they are.
+
+    Parameters
+    ----------
+    X : array_like of shape (n_samples, n_features)
+    sample_weight : array_like of shape (n_samples,) or None
+    mixture : Mixture
+
+    Returns
+    -------
+    Statistics
+        About `mixture.means`, in the units of the data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(1000, 2))
+    >>> one = Mixture(weights=[1.0], means=[[0.0, 0.0]], covariances=[np.eye(2)])
+    >>> both = accumulate(X[:300], None, one) + accumulate(X[300:], None, one)
+    >>> bool(np.allclose(both.m_step(one, np.zeros(2)).means, X.mean(axis=0)))
+    True
+    """
+    rows, standard = mixture._rows(X)
+    weights = check_weights(sample_weight, rows.n_samples)
+    rows = Rows(as_rows(X), weights, rows.frame)
+    with Workers(threads) as workers:
+        return statistics_of_rows(rows, standard, workers).out_of_frame(rows.frame, mixture)

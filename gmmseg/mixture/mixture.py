@@ -1,0 +1,345 @@
+"""The Gaussian mixture as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmmseg._check import check_choice, check_integer
+from gmmseg.errors import InvalidDataError, InvalidParameterError, ModelFormatError
+from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.covariance import (
+    COVARIANCE_TYPES,
+    random_factors,
+    squared_distances,
+    whitening,
+)
+from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights
+
+__all__ = ["Mixture"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mixture:
+    """A mixture of K Gaussians over D features (equation 1 of docs/math.md).
+
+    Immutable: every method returns something new.
+
+    Parameters
+    ----------
+    weights : array_like of shape (n_components,)
+        Not negative, summing to 1. A component of weight 0 is allowed: no row belongs to it.
+    means : array_like of shape (n_components, n_features)
+    covariances : array_like
+        The shape depends on `covariance_type`::
+
+            (n_components, n_features, n_features) if "full",
+            (n_features, n_features)               if "tied",
+            (n_components, n_features)             if "diag",
+            (n_components,)                        if "spherical"
+
+    covariance_type : {"full", "tied", "diag", "spherical"}
+
+    Raises
+    ------
+    InvalidParameterError
+        When shapes disagree, or a value is not finite, or a variance is not positive.
+
+    Examples
+    --------
+    >>> mixture = Mixture(weights=[0.5, 0.5], means=[[0.0], [10.0]], covariances=[[1.0], [4.0]],
+    ...                   covariance_type="diag")
+    >>> mixture.predict([[1.0], [9.0]])
+    array([0, 1], dtype=uint8)
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    covariance_type: str = "full"
+
+    def __post_init__(self) -> None:
+        check_choice(self.covariance_type, "covariance_type", COVARIANCE_TYPES)
+        for name in ("weights", "means", "covariances"):
+            value = np.array(getattr(self, name), dtype=np.float64)
+            if not np.isfinite(value).all():
+                raise InvalidParameterError(f"{name} must be finite.")
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        self._check_shapes()
+        if (self.weights < 0).any() or not np.isclose(self.weights.sum(), 1.0, atol=1e-6):
+            raise InvalidParameterError(
+                f"weights must not be negative and must sum to 1, got sum {self.weights.sum():g}."
+            )
+        if (self._variances <= 0).any():
+            raise InvalidParameterError("covariances must have positive variances.")
+
+    def _check_shapes(self) -> None:
+        if self.means.ndim != 2 or 0 in self.means.shape:
+            raise InvalidParameterError(
+                f"means must be (n_components, n_features), got shape {self.means.shape}."
+            )
+        shapes = {
+            "weights": (self.n_components,),
+            "covariances": self._kind.shape(self.n_components, self.n_features),
+        }
+        for name, expected in shapes.items():
+            actual = getattr(self, name).shape
+            if actual != expected:
+                raise InvalidParameterError(
+                    f"{name} must have shape {expected} for means of shape {self.means.shape} "
+                    f"and covariance_type {self.covariance_type!r}, got {actual}."
+                )
+
+    @property
+    def _kind(self) -> Any:
+        return COVARIANCE_TYPES[self.covariance_type]
+
+    @property
+    def _expanded(self) -> Array:
+        expanded: Array = self._kind.expand(self.covariances, self.n_components, self.n_features)
+        return expanded
+
+    @property
+    def _variances(self) -> Array:
+        """Variances of every component and feature, (K, D)."""
+        expanded = self._expanded
+        return np.diagonal(expanded, axis1=1, axis2=2) if expanded.ndim == 3 else expanded
+
+    @property
+    def n_components(self) -> int:
+        return int(self.means.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters: means, covariances, and all weights but one."""
+        k, d = self.n_components, self.n_features
+        return int(self._kind.n_parameters(k, d)) + k * d + k - 1
+
+    @property
+    def standard_deviations(self) -> Array:
+        """Standard deviation of every feature in every component, (n_components, n_features)."""
+        return np.sqrt(self._variances)
+
+    @property
+    def full_covariances(self) -> Array:
+        """Covariance matrices whatever the type, (n_components, n_features, n_features)."""
+        expanded = self._expanded
+        return expanded if expanded.ndim == 3 else expanded[:, :, None] * np.eye(self.n_features)
+
+    @cached_property
+    def precisions_chol(self) -> Array:
+        """Upper factors ``U`` with ``U U' = inverse covariance``, (n_components, D, D)."""
+        factors, _ = whitening(np.ascontiguousarray(self.full_covariances))
+        return factors.transpose(0, 2, 1)
+
+    @cached_property
+    def _frame(self) -> Frame:
+        """Coordinates in which this mixture is near 0 and of size 1."""
+        mean = self.weights @ self.means
+        spread = self.weights @ (self._variances + (self.means - mean) ** 2)
+        return Frame.around(mean, np.sqrt(spread), isotropic=self._kind.is_isotropic)
+
+    def in_frame(self, frame: Frame) -> Mixture:
+        """The same mixture as a density over ``(x - frame.origin) * frame.scale``."""
+        return Mixture(
+            weights=self.weights,
+            means=(self.means - frame.origin) * frame.scale,
+            covariances=self._kind.scale(self.covariances, frame.scale),
+            covariance_type=self.covariance_type,
+        )
+
+    def out_of_frame(self, frame: Frame) -> Mixture:
+        """The inverse of `in_frame`."""
+        return Mixture(
+            weights=self.weights,
+            means=self.means / frame.scale + frame.origin,
+            covariances=self._kind.scale(self.covariances, 1.0 / frame.scale),
+            covariance_type=self.covariance_type,
+        )
+
+    def reordered(self, order: ArrayLike) -> Mixture:
+        """The same mixture with its components in another order."""
+        index = np.asarray(order, dtype=np.intp)
+        return Mixture(
+            weights=self.weights[index],
+            means=self.means[index],
+            covariances=self._kind.select(self.covariances, index),
+            covariance_type=self.covariance_type,
+        )
+
+    def _rows(self, X: ArrayLike) -> tuple[Rows, Mixture]:
+        """`X` as rows in this mixture's frame, and this mixture there."""
+        array = as_rows(X)
+        if array.shape[1] != self.n_features:
+            raise InvalidDataError(
+                f"X has {array.shape[1]} features, but this mixture has {self.n_features}."
+            )
+        return Rows(array, None, self._frame), self.in_frame(self._frame)
+
+    def log_density(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
+        """Natural logarithm of the mixture's density at every row.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+        threads : int, optional
+            None = as many as this process may use.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            float32 for data exact in float32, else float64. NaN where a row has one.
+        """
+        from gmmseg.mixture.passes import log_density_rows
+
+        rows, mixture = self._rows(X)
+        with Workers(threads) as workers:
+            return log_density_rows(rows, mixture, workers)
+
+    def log_likelihood(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+    ) -> float:
+        """Total log-likelihood of the rows in nats, each counted `sample_weight` times."""
+        density = self.log_density(X, threads=threads).astype(np.float64)
+        weights = check_weights(sample_weight, len(density))
+        return float(density.sum() if weights is None else weights @ density)
+
+    def posterior(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
+        """Probability of every component given the row (equation 3 of docs/math.md).
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            float32 for data exact in float32, else float64; rows sum to 1. Component-major in
+            memory: ``posterior(X).T`` is C-contiguous.
+        """
+        from gmmseg.mixture.passes import posterior_rows
+
+        rows, mixture = self._rows(X)
+        out = np.empty((self.n_components, rows.n_samples), rows.dtype)
+        with Workers(threads) as workers:
+            posterior_rows(rows, mixture, workers, out)
+        return out.T
+
+    def predict(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
+        """Index of the most probable component of every row; ties go to the lowest.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            uint8, or uint16 when there are more than 256 components.
+        """
+        from gmmseg.mixture.passes import label_rows
+
+        rows, mixture = self._rows(X)
+        labels = np.empty(rows.n_samples, np.uint8 if self.n_components <= 256 else np.uint16)
+        with Workers(threads) as workers:
+            label_rows(rows, mixture, workers, labels)
+        return labels
+
+    def mahalanobis(self, X: ArrayLike) -> Array:
+        """Mahalanobis distance of every row to every component.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components), float64
+        """
+        rows, mixture = self._rows(X)
+        factors, _ = whitening(np.ascontiguousarray(mixture._expanded))
+        out = np.empty((rows.n_samples, self.n_components))
+        for planes, start, stop, row in rows.pieces(0, rows.n_samples):
+            x = planes[:, start:stop].T.astype(np.float64)
+            for k, factor in enumerate(factors):
+                squared = squared_distances(x - mixture.means[k], factor)
+                out[row : row + stop - start, k] = np.sqrt(squared)
+        return out
+
+    def sample(
+        self, n: int, rng: int | np.random.Generator | None = 0
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Draw `n` rows and the components they come from.
+
+        Returns
+        -------
+        X : ndarray of shape (n, n_features)
+        components : ndarray of shape (n,)
+        """
+        check_integer(n, "n", minimum=0)
+        rng = np.random.default_rng(rng)
+        components = rng.choice(self.n_components, size=n, p=self.weights / self.weights.sum())
+        X = rng.standard_normal((n, self.n_features))
+        for k, factor in enumerate(random_factors(np.ascontiguousarray(self._expanded))):
+            chosen = components == k
+            drawn = X[chosen] @ factor.T if factor.ndim == 2 else X[chosen] * factor
+            X[chosen] = drawn + self.means[k]
+        return X, components
+
+    def bic(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+    ) -> float:
+        """Bayesian information criterion, ``-2 log L + p log n``; lower is better.
+
+        Schwarz (1978). `n` is the total weight. mclust reports the negative of this.
+        """
+        total = self.log_likelihood(X, sample_weight, threads=threads)
+        n = len(as_rows(X)) if sample_weight is None else float(np.sum(sample_weight))
+        return -2.0 * total + self.n_parameters * float(np.log(n))
+
+    def aic(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+    ) -> float:
+        """Akaike's information criterion, ``-2 log L + 2 p``; lower is better. Akaike (1974)."""
+        return -2.0 * self.log_likelihood(X, sample_weight, threads=threads) + 2.0 * (
+            self.n_parameters
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, from which `from_dict` makes exactly the same mixture."""
+        return {
+            "covariance_type": self.covariance_type,
+            "weights": self.weights.tolist(),
+            "means": self.means.tolist(),
+            "covariances": self.covariances.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Mixture:
+        """Make a mixture from what `to_dict` gave.
+
+        Raises
+        ------
+        ModelFormatError
+            When something is missing, of the wrong type or shape, or not a valid mixture.
+        """
+        expected = ("covariance_type", "weights", "means", "covariances")
+        if not isinstance(values, dict) or set(values) != set(expected):
+            raise ModelFormatError(f"a mixture must have exactly the keys {', '.join(expected)}.")
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise ModelFormatError(f"the mixture is not valid: {error}") from error
+
+    def __str__(self) -> str:
+        """A table for people: weight, mean and standard deviation of every component."""
+        head = (
+            f"Mixture of {self.n_components} Gaussians over {self.n_features} features, "
+            f"{self.covariance_type} covariances"
+        )
+        lines = [head, "component  weight  mean +- standard deviation of each feature"]
+        for k, (weight, mean, std) in enumerate(
+            zip(self.weights, self.means, self.standard_deviations, strict=True)
+        ):
+            features = "  ".join(f"{m:.6g} +- {s:.3g}" for m, s in zip(mean, std, strict=True))
+            lines.append(f"{k:9d}  {weight:6.4f}  {features}")
+        return "\n".join(lines)

@@ -1,0 +1,181 @@
+"""Passes over rows: what drives the kernels, in groups whose order of summation is fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.covariance import COVARIANCE_TYPES, whitening
+from gmmseg.mixture.rows import Rows, row_groups
+from gmmseg.mixture.statistics import Statistics
+
+if TYPE_CHECKING:
+    from gmmseg.mixture.mixture import Mixture
+
+__all__ = ["label_rows", "log_density_rows", "posterior_rows", "statistics_of_rows"]
+
+Array = NDArray[np.float64]
+
+_LOG2 = float(np.log(2.0))
+_SQRT_HALF_LOG2E = float(np.sqrt(0.5 / np.log(2.0)))
+_LOG2_OF_NOTHING = -1e30
+
+
+class Packed(NamedTuple):
+    """A mixture as the kernels read it."""
+
+    logs: NDArray[Any]  # (K,) log2 of weight and normalisation
+    parameters: Any  # one of the kernels' named tuples
+    means: Array  # (K, D) the means as rounded to the kernels' type: moments are about these
+
+
+def pack(mixture: Mixture, dtype: np.dtype[Any]) -> Packed:
+    """Whitening factors and constants in the kernels' type and layout (docs/math.md, eq. 6)."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    factors, log_det = whitening(
+        kind.expand(mixture.covariances, mixture.n_components, mixture.n_features)
+    )
+    with np.errstate(divide="ignore"):
+        logs = (np.log(mixture.weights) + log_det) / _LOG2
+    logs -= 0.5 * mixture.n_features * np.log2(2 * np.pi)
+    logs = np.maximum(logs, _LOG2_OF_NOTHING).astype(dtype)
+    means = mixture.means.astype(dtype)
+    layout = _pack_matrices if kind.is_matrix else _pack_diagonals
+    parameters = layout(means, (factors * _SQRT_HALF_LOG2E).astype(dtype))
+    return Packed(logs, parameters, means.astype(np.float64))
+
+
+def _pack_matrices(means: NDArray[Any], factors: NDArray[Any]) -> Any:
+    from gmmseg.mixture import _kernels as kernels
+
+    n_components, n_features = means.shape
+    if n_features > kernels.MOST_UNROLLED:
+        padded = _padded(n_features, kernels.TILE)
+        whiten = np.zeros((n_components, padded, padded), means.dtype)
+        whiten[:, :n_features, :n_features] = factors
+        return kernels.FullTiled(_pad_columns(means, padded), whiten)
+    n_sums = 1 + n_features + n_features * (n_features + 1) // 2
+    if n_features > kernels.MOST_IN_REGISTERS:
+        means, n_sums = _pad_columns(means, _padded(n_features, kernels.TILE)), 0
+    rows, columns = np.tril_indices(n_features)
+    whiten = np.ascontiguousarray(factors[:, rows, columns])
+    return kernels.Full(means, whiten, (0,) * n_features, (means.dtype.type(0),) * n_sums)
+
+
+def _pack_diagonals(means: NDArray[Any], factors: NDArray[Any]) -> Any:
+    from gmmseg.mixture import _kernels as kernels
+
+    n_features = means.shape[1]
+    if n_features > kernels.MOST_IN_REGISTERS:
+        padded = _padded(n_features, kernels.TILE)
+        return kernels.DiagonalTiled(_pad_columns(means, padded), _pad_columns(factors, padded))
+    sums = (means.dtype.type(0),) * (1 + 2 * n_features)
+    return kernels.Diagonal(means, np.ascontiguousarray(factors), (0,) * n_features, sums)
+
+
+def _padded(n: int, tile: int) -> int:
+    return -(-n // tile) * tile
+
+
+def _pad_columns(values: NDArray[Any], n_columns: int) -> NDArray[Any]:
+    return np.pad(values, ((0, 0), (0, n_columns - values.shape[1])))
+
+
+def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statistics:
+    """One pass of the E-step over all rows: the sums that the M-step needs.
+
+    `mixture` is in the frame of `rows`. The log-likelihood is that of the rows in the frame.
+    """
+    from gmmseg.mixture._kernels import em_pass
+
+    packed = pack(mixture, rows.dtype)
+    n_components, padded = packed.parameters.means.shape
+    is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
+    second_shape = (n_components, padded, padded) if is_matrix else (n_components, padded)
+    groups = row_groups(rows.n_samples, int(np.prod(second_shape)))
+    nk = np.zeros((len(groups), n_components))
+    first = np.zeros((len(groups), n_components, padded))
+    second = np.zeros((len(groups), *second_shape))
+    log2_likelihood = np.zeros((len(groups), 1))
+
+    def task(i: int) -> None:
+        for planes, start, stop, row in rows.pieces(*groups[i]):
+            weights = rows.weights(row, stop - start)
+            em_pass(
+                planes, start, stop, weights, packed.logs, packed.parameters,
+                nk[i], first[i], second[i], log2_likelihood[i],
+            )  # fmt: skip
+
+    workers.run(task, len(groups))
+    n = rows.n_features
+    total = second.sum(axis=0)
+    total = _symmetric(total[:, :n, :n]) if is_matrix else total[:, :n]
+    return Statistics(
+        nk=nk.sum(axis=0),
+        first=first.sum(axis=0)[:, :n],
+        second=total,
+        about=packed.means,
+        log_likelihood=float(log2_likelihood.sum()) * _LOG2,
+        weight=rows.total_weight,
+    )
+
+
+def _symmetric(second: Array) -> Array:
+    """Full matrices from their lower triangles: the kernels may leave the rest unfilled."""
+    lower = np.tril(second)
+    return lower + np.tril(second, -1).transpose(0, 2, 1)
+
+
+def label_rows(rows: Rows, mixture: Mixture, workers: Workers, labels: NDArray[Any]) -> None:
+    """Write the index of the most probable component of every row to `labels` (N,)."""
+    from gmmseg.mixture._kernels import label_pass
+
+    packed = pack(mixture, rows.dtype)
+
+    def write(planes: NDArray[Any], start: int, stop: int, row: int) -> None:
+        label_pass(planes, start, stop, row - start, packed.logs, packed.parameters, labels)
+
+    _for_all(rows, workers, write)
+
+
+def posterior_rows(rows: Rows, mixture: Mixture, workers: Workers, out: NDArray[Any]) -> None:
+    """Write the posterior of every row to `out` (K, N)."""
+    _densities(rows, mixture, workers, out, np.empty(0, rows.dtype))
+
+
+def log_density_rows(rows: Rows, mixture: Mixture, workers: Workers) -> NDArray[Any]:
+    """Natural log density of every row, in the units of the data that `rows` was made from."""
+    log2_density = np.empty(rows.n_samples, rows.dtype)
+    _densities(rows, mixture, workers, np.empty((0, 0), rows.dtype), log2_density)
+    return log2_density * rows.dtype.type(_LOG2) + rows.dtype.type(rows.frame.log_scale)
+
+
+def _densities(
+    rows: Rows, mixture: Mixture, workers: Workers, posterior: NDArray[Any], log2: NDArray[Any]
+) -> None:
+    from gmmseg.mixture._kernels import posterior_pass
+
+    packed = pack(mixture, rows.dtype)
+
+    def write(planes: NDArray[Any], start: int, stop: int, row: int) -> None:
+        posterior_pass(
+            planes, start, stop, row - start, packed.logs, packed.parameters, posterior, log2
+        )
+
+    _for_all(rows, workers, write)
+
+
+def _for_all(
+    rows: Rows, workers: Workers, write: Callable[[NDArray[Any], int, int, int], None]
+) -> None:
+    groups = row_groups(rows.n_samples)
+
+    def task(i: int) -> None:
+        for planes, start, stop, row in rows.pieces(*groups[i]):
+            write(planes, start, stop, row)
+
+    workers.run(task, len(groups))

@@ -1,0 +1,192 @@
+"""Rows of features as the kernels want them: standardised planes, read in fixed pieces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.mixture._threads import Workers
+
+__all__ = ["Frame", "Rows", "as_rows", "check_weights", "row_groups"]
+
+Array = NDArray[np.float64]
+
+# The whole set is copied into planes once when the copy is no larger than this; larger sets
+# are read piece by piece in every pass, so that fitting never doubles a user's memory.
+_LARGEST_COPY = 128 << 20
+_PIECE = 16384  # rows read at once: planes of 3 float32 features take 192 kB, well inside L2
+_SMALLEST_GROUP = 16384
+_MOST_GROUPS = 128
+_GROUP_MEMORY = 32 << 20
+
+# Integers of up to 16 bits are exact in float32.
+_SINGLE = frozenset("?bBhHef")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates in which features are near 0 and of size 1: ``(x - origin) * scale``.
+
+    The scale is a power of two and the origin a float32 number, so that going to the frame is
+    exact wherever `x` is near the origin, and float32 data far from zero lose nothing.
+    """
+
+    origin: Array
+    scale: Array
+
+    @classmethod
+    def around(cls, mean: Array, deviation: Array, *, isotropic: bool) -> Frame:
+        """The frame for data of about this mean and standard deviation."""
+        if isotropic:
+            deviation = np.full_like(deviation, deviation.max())
+        usable = np.isfinite(deviation) & (deviation > 0)
+        exponent = np.rint(-np.log2(np.where(usable, deviation, 1.0)))
+        limit = np.finfo(np.float32).max
+        origin = np.clip(mean, -limit, limit).astype(np.float32).astype(np.float64)
+        return cls(origin, np.exp2(np.clip(exponent, -126, 126)))
+
+    @property
+    def log_scale(self) -> float:
+        """What a log density gains by going back from the frame to the data's units."""
+        return float(np.log(self.scale).sum())
+
+
+class Rows:
+    """N rows of D features with weights, read as planes in a frame.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D)
+        Any integer or float type, any memory layout, memory-mapped or not. Never written to,
+        copied only when small.
+    weights : ndarray of shape (N,), float64, or None
+        None = all 1.
+    frame : Frame
+    """
+
+    def __init__(self, X: NDArray[Any], weights: Array | None, frame: Frame) -> None:
+        self.n_samples, self.n_features = X.shape
+        self.frame = frame
+        self.dtype = working_dtype(X)
+        self._X = X
+        self._origin = frame.origin.astype(self.dtype)
+        self._scale = frame.scale.astype(self.dtype)
+        self._weights = (
+            np.empty(0, self.dtype) if weights is None else weights.astype(self.dtype, copy=False)
+        )
+        self.total_weight = float(self.n_samples if weights is None else weights.sum())
+        self._planes: NDArray[Any] | None = None
+
+    def preload(self, workers: Workers) -> None:
+        """Copy all rows into planes if they are few enough: passes are then faster."""
+        if self.n_samples * self.n_features * self.dtype.itemsize > _LARGEST_COPY:
+            return
+        planes = np.empty((self.n_features, self.n_samples), self.dtype)
+        groups = row_groups(self.n_samples)
+
+        def task(i: int) -> None:
+            start, stop = groups[i]
+            self._standardise(start, stop, planes[:, start:stop])
+
+        workers.run(task, len(groups))
+        self._planes = planes
+
+    def pieces(self, start: int, stop: int) -> Iterator[tuple[NDArray[Any], int, int, int]]:
+        """Yield planes, the columns in them to use, and the number of the first row there."""
+        if self._planes is not None:
+            yield self._planes, start, stop, start
+            return
+        for first in range(start, stop, _PIECE):
+            n = min(_PIECE, stop - first)
+            planes = np.empty((self.n_features, n), self.dtype)
+            self._standardise(first, first + n, planes)
+            yield planes, 0, n, first
+
+    def weights(self, first: int, n: int) -> NDArray[Any]:
+        """Weights of `n` rows from row `first`; of size 0 when all are 1."""
+        return self._weights[first : first + n]
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[NDArray[Any], Array]:
+        """Planes (D, m) and weights (m,) of at most `n` rows, drawn evenly by weight.
+
+        All rows when there are no more than `n`. Otherwise one row from each of `n` strata of
+        equal weight: the spread of the file order is kept, and no period in it (image columns)
+        can resonate with the sampling. A row of weight 3 is drawn as three equal rows would be.
+        """
+        if self.n_samples <= n:
+            chosen = np.arange(self.n_samples)
+            weights = self._weights.astype(np.float64) if self._weights.size else np.ones(n)
+            weights = weights[: self.n_samples]
+        else:
+            chosen = self._draw(n, rng)
+            weights = np.full(n, self.total_weight / n)
+        rows = np.ascontiguousarray(self._X[chosen].T).astype(self.dtype)
+        return (rows - self._origin[:, None]) * self._scale[:, None], weights
+
+    def _draw(self, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        positions = (np.arange(n) + rng.random(n)) / n
+        if not self._weights.size:
+            return np.minimum(positions * self.n_samples, self.n_samples - 1).astype(np.intp)
+        cumulative = np.cumsum(self._weights, dtype=np.float64)
+        chosen = np.searchsorted(cumulative, positions * cumulative[-1], side="right")
+        return np.minimum(chosen, self.n_samples - 1)
+
+    def _standardise(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        for d in range(self.n_features):
+            np.subtract(self._X[start:stop, d], self._origin[d], out=out[d], dtype=self.dtype)
+            np.multiply(out[d], self._scale[d], out=out[d])
+
+
+def as_rows(X: ArrayLike) -> NDArray[Any]:
+    """Check that `X` is (N, D) of real numbers, without copying it."""
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise InvalidDataError(
+            f"X must be two-dimensional, (n_samples, n_features), got shape {array.shape}. "
+            "Reshape with X.reshape(-1, 1) for a single feature."
+        )
+    if array.dtype.kind not in "buif":
+        raise InvalidDataError(f"X must be of real numbers, got dtype {array.dtype}.")
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise InvalidDataError(f"X must have at least one row and one column, got {array.shape}.")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
+    """Check sample weights; None when there are none."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_samples,):
+        raise InvalidParameterError(
+            f"sample_weight must have one entry for each of the {n_samples} rows, "
+            f"got shape {weights.shape}."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise InvalidParameterError("sample_weight must be finite and not negative.")
+    if not weights.any():
+        raise InvalidParameterError("sample_weight must not be zero for every row.")
+    return weights
+
+
+def working_dtype(X: NDArray[Any]) -> np.dtype[Any]:
+    """float32 when that holds every value of the type exactly, else float64."""
+    return np.dtype(np.float32 if X.dtype.char in _SINGLE else np.float64)
+
+
+def row_groups(n_samples: int, statistics_size: int = 0) -> list[tuple[int, int]]:
+    """Cut the rows into groups whose sums are added in order.
+
+    The cut depends on the number of rows and the size of one group's statistics (in numbers)
+    alone, never on threads: this is what makes results the same for any number of threads.
+    """
+    most = min(_MOST_GROUPS, max(4, _GROUP_MEMORY // (8 * max(1, statistics_size))))
+    n_groups = max(1, min(most, math.ceil(n_samples / _SMALLEST_GROUP)))
+    size = math.ceil(n_samples / n_groups / 512) * 512
+    return [(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]

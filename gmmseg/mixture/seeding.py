@@ -1,0 +1,227 @@
+"""Starts of EM: k-means, k-means++, random responsibilities, random rows, given parameters.
+
+Every start looks at a sample of the rows only (all of them when there are few). EM then sees
+every row, so the start decides which optimum is found, not how exactly: clusters found on 131 072
+rows differ from those of all rows by a fraction of a per cent of their width, far less than
+the first EM step moves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.mixture import Mixture
+
+__all__ = ["STARTS", "Sample", "start_from_means"]
+
+Array = NDArray[np.float64]
+
+SAMPLE_SIZE = 131_072
+_SEEDING_SIZE = 16_384
+_RANDOM_SIZE = 16_384
+_MAX_LLOYD = 100
+_LLOYD_TOLERANCE = 1e-4  # squared shift of the centres relative to the mean variance
+
+
+class Sample:
+    """A sample of standardised rows on which starts are found.
+
+    Parameters
+    ----------
+    planes : ndarray of shape (D, n)
+        In the frame of the fit.
+    weights : ndarray of shape (n,)
+    metric : ndarray of shape (D,)
+        Features are multiplied by it before distances are taken.
+    """
+
+    def __init__(self, planes: NDArray[Any], weights: Array, metric: Array) -> None:
+        positive = weights > 0
+        self.planes = planes if positive.all() else planes[:, positive]
+        self.weights = weights if positive.all() else weights[positive]
+        self.metric = metric
+        wide = self.planes.astype(np.float64)
+        self.mean = wide @ self.weights / self.weights.sum()
+        self.variance = (wide - self.mean[:, None]) ** 2 @ self.weights / self.weights.sum()
+
+    @property
+    def points(self) -> NDArray[Any]:
+        """Planes in the metric of the distances, C-contiguous."""
+        return np.ascontiguousarray(self.planes * self.metric[:, None].astype(self.planes.dtype))
+
+
+def _kmeans(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
+    labels = kmeans(sample.points, sample.weights, k, rng)
+    return _from_labels(sample, labels, k, kind)
+
+
+def _kmeans_plus_plus(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
+    points = sample.points
+    centres = _spread_centres(points, sample.weights, k, rng)
+    return _from_labels(sample, _lloyd_step(points, sample.weights, centres)[0], k, kind)
+
+
+def _random_rows(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
+    points = sample.points
+    chosen = _draw(sample.weights, min(k, points.shape[1]), rng)
+    centres = points[:, np.resize(chosen, k)].T.astype(np.float64)
+    return _from_labels(sample, _lloyd_step(points, sample.weights, centres)[0], k, kind)
+
+
+def _random_responsibilities(
+    sample: Sample, k: int, kind: str, rng: np.random.Generator
+) -> Mixture:
+    n = min(sample.planes.shape[1], max(1, _RANDOM_SIZE // k))
+    chosen = np.sort(rng.choice(sample.planes.shape[1], n, replace=False))
+    resp = rng.random((k, n))
+    resp *= sample.weights[chosen] / resp.sum(axis=0)
+    x = sample.planes[:, chosen].astype(np.float64)
+    nk = resp.sum(axis=1)
+    means = resp @ x.T / nk[:, None]
+    return _assemble(sample, nk, means, [(x, r) for r in resp], kind)
+
+
+def start_from_means(sample: Sample, means: Array, kind: str) -> Mixture:
+    """The mixture whose clusters are the rows nearest to each of the given means (K, D)."""
+    labels, _, _ = _lloyd_step(sample.points, sample.weights, means * sample.metric)
+    start = _from_labels(sample, labels, len(means), kind)
+    return Mixture(
+        weights=start.weights, means=means, covariances=start.covariances, covariance_type=kind
+    )
+
+
+#: The starts by name, each ``(sample, k, covariance_type, rng) -> Mixture``.
+STARTS: dict[str, Callable[[Sample, int, str, np.random.Generator], Mixture]] = {
+    "kmeans": _kmeans,
+    "k-means++": _kmeans_plus_plus,
+    "random": _random_responsibilities,
+    "random_from_data": _random_rows,
+}
+
+
+def kmeans(
+    points: NDArray[Any], weights: Array, k: int, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Clusters by Lloyd's algorithm, seeded by k-means++; labels (n,) of `points` (D, n)."""
+    centres = _spread_centres(points, weights, k, rng)
+    tolerance = _LLOYD_TOLERANCE * float(points.var(axis=1).mean())
+    for _ in range(_MAX_LLOYD):
+        _, sums, _ = _lloyd_step(points, weights, centres)
+        kept = sums[:, 0] > 0
+        moved = centres.copy()
+        moved[kept] = sums[kept, 1:] / sums[kept, :1]
+        shift = float(((moved - centres) ** 2).sum())
+        centres = moved
+        if shift <= tolerance:
+            break
+    return _lloyd_step(points, weights, centres)[0]
+
+
+def _lloyd_step(
+    points: NDArray[Any], weights: Array, centres: Array
+) -> tuple[NDArray[np.int32], Array, float]:
+    """Labels of the nearest centres, sums (K, 1 + D) of the clusters, and the inertia."""
+    from gmmseg.mixture._kernels import lloyd_pass
+
+    n = points.shape[1]
+    labels = np.empty(n, np.int32)
+    sums = np.zeros((len(centres), 1 + len(points)))
+    inertia = np.zeros(1)
+    lloyd_pass(points, 0, n, weights, centres.astype(points.dtype), labels, sums, inertia)
+    return labels, sums, float(inertia[0])
+
+
+def _spread_centres(
+    points: NDArray[Any], weights: Array, k: int, rng: np.random.Generator
+) -> Array:
+    """Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (K, D) far from one another.
+
+    Of ``2 + log k`` candidates drawn by squared distance the best is taken. On a part of the
+    sample only: the centres are moved by Lloyd's algorithm on the whole of it anyway.
+    """
+    step = -(-points.shape[1] // _SEEDING_SIZE)
+    x, w = points[:, ::step], weights[::step]
+    centres = [x[:, _draw(w, 1, rng)[0]]]
+    distance = _squared_distance(x, centres[0])
+    for _ in range(1, k):
+        mass = w * distance
+        if not mass.any():  # fewer distinct rows than clusters: the rest stay empty
+            centres.append(centres[-1])
+            continue
+        candidates = _draw(mass, 2 + int(np.log(k)), rng)
+        trials = [np.minimum(distance, _squared_distance(x, x[:, c])) for c in candidates]
+        best = int(np.argmin([w @ trial for trial in trials]))
+        centres.append(x[:, candidates[best]])
+        distance = trials[best]
+    return np.array(centres, dtype=np.float64)
+
+
+def _squared_distance(points: NDArray[Any], centre: NDArray[Any]) -> NDArray[Any]:
+    difference = points - centre[:, None]
+    squared: NDArray[Any] = np.einsum("dn,dn->n", difference, difference)
+    return squared
+
+
+def _draw(mass: NDArray[Any], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw `n` indices with probability proportional to `mass`."""
+    cumulative = np.cumsum(mass, dtype=np.float64)
+    chosen = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
+    drawn: NDArray[np.intp] = np.minimum(chosen, len(mass) - 1)
+    return drawn
+
+
+def _from_labels(sample: Sample, labels: NDArray[Any], k: int, kind: str) -> Mixture:
+    """The mixture of the clusters: their shares, means and covariances."""
+    parts = []
+    nk = np.zeros(k)
+    means = np.tile(sample.mean, (k, 1))
+    for j in range(k):
+        chosen = labels == j
+        x = sample.planes[:, chosen].astype(np.float64)
+        w = sample.weights[chosen]
+        nk[j] = w.sum()
+        if nk[j] > 0:
+            means[j] = x @ w / nk[j]
+        parts.append((x, w))
+    return _assemble(sample, nk, means, parts, kind)
+
+
+def _assemble(
+    sample: Sample, nk: Array, means: Array, parts: list[tuple[Array, Array]], kind: str
+) -> Mixture:
+    """Weights, means and covariances from the rows and weights of every component."""
+    covariance = COVARIANCE_TYPES[kind]
+    floor = _variance_floor(sample)
+    second = np.stack(
+        [
+            _second_moment(x - mean[:, None], w, covariance.is_matrix)
+            for mean, (x, w) in zip(means, parts, strict=True)
+        ]
+    )
+    # a cluster with too few rows to have a shape gets a broad one, or it would keep only itself
+    poor = np.array([len(w) <= len(mean) for mean, (_, w) in zip(means, parts, strict=True)])
+    broad = np.maximum(sample.variance / max(1, len(nk)) ** 2, floor)
+    shape = np.diag(broad) if covariance.is_matrix else broad
+    second[poor] = nk[poor].reshape(-1, *[1] * (second.ndim - 1)) * shape
+    safe = np.where(nk > 0, nk, 1.0)
+    second[nk == 0] = shape
+    covariances = covariance.estimate(second, safe, float(safe.sum()), floor)
+    return Mixture(
+        weights=nk / nk.sum(), means=means, covariances=covariances, covariance_type=kind
+    )
+
+
+def _second_moment(centred: Array, weights: Array, is_matrix: bool) -> Array:
+    weighted = centred * weights
+    result: Array = weighted @ centred.T if is_matrix else (weighted * centred).sum(axis=1)
+    return result
+
+
+def _variance_floor(sample: Sample) -> Array:
+    """The least variance of a start: enough for a density to exist, far below what shows."""
+    return np.where(sample.variance > 0, 1e-9 * sample.variance, 1e-9)

@@ -1,0 +1,137 @@
+"""Additive statistics: all that EM needs to know about any number of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg.errors import InvalidParameterError
+from gmmseg.mixture.covariance import COVARIANCE_TYPES
+
+if TYPE_CHECKING:
+    from gmmseg.mixture.mixture import Mixture
+    from gmmseg.mixture.rows import Frame
+
+__all__ = ["Statistics"]
+
+Array = NDArray[np.float64]
+
+# A component with less than this share of the weight has no rows of its own to learn from.
+_NEGLIGIBLE_SHARE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Sums over rows, weighted by ``w r_k``: sample weight times responsibility.
+
+    Moments are about given points, one for each component, which lie near the means: raw
+    moments would cancel (equations 7 to 9 of docs/math.md). Statistics about the same points
+    add up, whichever blocks, tiles, images or machines they come from.
+
+    Attributes
+    ----------
+    nk : ndarray of shape (K,)
+        Sum of ``w r_k``.
+    first : ndarray of shape (K, D)
+        Sum of ``w r_k (x - about_k)``.
+    second : ndarray of shape (K, D, D) or (K, D)
+        Sum of ``w r_k (x - about_k)(x - about_k)'``, or its diagonal.
+    about : ndarray of shape (K, D)
+    log_likelihood : float
+        Sum of ``w log p(x)``, natural logarithm.
+    weight : float
+        Sum of ``w``.
+    """
+
+    nk: Array
+    first: Array
+    second: Array
+    about: Array
+    log_likelihood: float
+    weight: float
+
+    def __add__(self, other: Statistics) -> Statistics:
+        if not np.array_equal(self.about, other.about):
+            raise InvalidParameterError(
+                "statistics can only be added when they are about the same means: "
+                "accumulate both with the same mixture."
+            )
+        return Statistics(
+            nk=self.nk + other.nk,
+            first=self.first + other.first,
+            second=self.second + other.second,
+            about=self.about,
+            log_likelihood=self.log_likelihood + other.log_likelihood,
+            weight=self.weight + other.weight,
+        )
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Log-likelihood per unit of weight, in nats."""
+        return self.log_likelihood / self.weight
+
+    def negligible(self) -> NDArray[np.bool_]:
+        """True for components that no row belongs to, shape (K,)."""
+        return self.nk <= _NEGLIGIBLE_SHARE * self.weight
+
+    def m_step(self, previous: Mixture, ridge: Array) -> Mixture:
+        """The mixture that maximises the expected log-likelihood.
+
+        Parameters
+        ----------
+        previous : Mixture
+            Where the statistics come from. A component that no row belongs to any more keeps
+            its mean and covariance from there, with the weight that is left to it.
+        ridge : ndarray of shape (D,)
+            Added to the variances.
+        """
+        kind = COVARIANCE_TYPES[previous.covariance_type]
+        lost = self.negligible()
+        nk = np.where(lost, 1.0, self.nk)
+        delta = np.where(lost[:, None], 0.0, self.first / nk[:, None])
+        covariances = kind.estimate(
+            self._centred(delta, kind.is_matrix), nk, float(self.nk.sum()), ridge
+        )
+        if lost.any():
+            covariances = kind.blend(covariances, previous.covariances, lost)
+        return type(previous)(
+            weights=self.nk / self.nk.sum(),
+            means=np.where(lost[:, None], previous.means, self.about + delta),
+            covariances=covariances,
+            covariance_type=previous.covariance_type,
+        )
+
+    def _centred(self, delta: Array, is_matrix: bool) -> Array:
+        """Second moments about the new means ``about + delta``."""
+        if is_matrix:
+            return self.second - self.nk[:, None, None] * delta[:, :, None] * delta[:, None, :]
+        return np.maximum(self.second - self.nk[:, None] * delta**2, 0.0)
+
+    def out_of_frame(self, frame: Frame, mixture: Mixture) -> Statistics:
+        """These statistics in the units of the data, about the means of `mixture`.
+
+        `mixture` is the one they were accumulated with, in the units of the data.
+        """
+        is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
+        # the kernels' means are rounded to their type: go over to the exact ones
+        shift = self.about - (mixture.means - frame.origin) * frame.scale
+        first = self.first + self.nk[:, None] * shift
+        if is_matrix:
+            cross = self.first[:, :, None] * shift[:, None, :]
+            outer = shift[:, :, None] * shift[:, None, :]
+            moved = cross + cross.transpose(0, 2, 1) + self.nk[:, None, None] * outer
+            second = (self.second + moved) / np.outer(frame.scale, frame.scale)
+        else:
+            moved = 2 * self.first * shift + self.nk[:, None] * shift**2
+            second = (self.second + moved) / frame.scale**2
+        return Statistics(
+            nk=self.nk,
+            first=first / frame.scale,
+            second=second,
+            about=mixture.means,
+            log_likelihood=self.log_likelihood + frame.log_scale * self.weight,
+            weight=self.weight,
+        )
