@@ -1,0 +1,110 @@
+"""Which formats are read, known by their first bytes; names and endings do not count."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from gmmseg.errors import UnsupportedFormatError
+from gmmseg.image import Image
+from gmmseg.io.header import Header
+from gmmseg.io.npy import npy_header, read_npy
+from gmmseg.io.options import ReadOptions
+from gmmseg.io.pictures import picture_header, read_picture
+from gmmseg.io.png import png_header, read_png
+from gmmseg.io.pnm import pnm_header, read_pnm
+from gmmseg.io.remarks import Remarks
+from gmmseg.io.source import Source
+from gmmseg.io.tiff import read_tiff, tiff_header
+
+__all__ = ["READABLE", "Format", "format_of"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is read.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    magic : str
+        Regular expression for the first bytes.
+    header : callable
+        Facts without decoding.
+    read : callable
+        The image.
+    """
+
+    name: str
+    magic: bytes
+    header: Callable[[Source, ReadOptions], Header]
+    read: Callable[[Source, ReadOptions, Remarks], Image]
+
+
+def _picture(name: str, pillow_name: str, magic: bytes) -> Format:
+    return Format(
+        name, magic, partial(picture_header, pillow_name), partial(read_picture, pillow_name)
+    )
+
+
+_FORMATS = (
+    Format("PNG", rb"\x89PNG\r\n\x1a\n", png_header, read_png),
+    _picture("JPEG", "JPEG", rb"\xff\xd8\xff"),
+    Format("TIFF", rb"II[*+]\0|MM\0[*+]", tiff_header, read_tiff),
+    _picture("BMP", "BMP", rb"BM.{12}[\x0c-\x7c]\0\0\0"),
+    _picture("WebP", "WEBP", rb"RIFF....WEBP"),
+    _picture("GIF", "GIF", rb"GIF8[79]a"),
+    Format("PBM/PGM/PPM/PFM", rb"P[1-6fF]\s", pnm_header, read_pnm),
+    Format("NPY", rb"\x93NUMPY", npy_header, read_npy),
+)
+
+READABLE = ", ".join(known.name for known in _FORMATS)
+
+#: What people try, and what it is called. NIfTI and DICOM come first: DICOM may begin with
+#: anything, TIFF included.
+_MEDICAL = (
+    (rb".{344}n[+i]1\0", "NIfTI"),
+    (rb".{4}n[+i]2\0\r\n\x1a\n", "NIfTI"),
+    (rb".{128}DICM", "DICOM"),
+)
+_OTHERS = (
+    (rb"%PDF", "a PDF document"),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
+    (rb"PK\x03\x04", "a zip archive (NPZ, OME-Zarr and others are such)"),
+    (rb"\x1f\x8b", "compressed by gzip (NIfTI is not supported yet); unpack it first"),
+    (rb"BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd", "a compressed archive; unpack it first"),
+    (rb"\x89HDF", "HDF5"),
+    (rb"8BPS", "a Photoshop document"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
+    (rb"....ftyp(avif|avis)", "AVIF"),
+    (rb"....ftyp", "HEIF or a video"),
+    (rb"SIMPLE  =", "FITS"),
+    (rb"\s*<(\?xml|svg|!DOCTYPE|html)", "text (SVG, XML or HTML)"),
+    (rb"P7\s", "PAM"),
+)
+
+
+def format_of(source: Source) -> Format:
+    """The format of the file, or `UnsupportedFormatError` with what it is instead."""
+    for magic, kind in _MEDICAL:
+        if _begins(source, magic):
+            raise UnsupportedFormatError(
+                f"{source.name} is a {kind} file, which is not supported yet (it needs the "
+                f"medical extra). Convert it to TIFF or NPY. gmmseg reads {READABLE}."
+            )
+    for known in _FORMATS:
+        if _begins(source, known.magic):
+            return known
+    kind = next((kind for magic, kind in _OTHERS if _begins(source, magic)), "of an unknown kind")
+    raise UnsupportedFormatError(
+        f"{source.name} is {kind}, which gmmseg does not read. It reads {READABLE}; the format "
+        "is known by the content, whatever the file is called."
+    )
+
+
+def _begins(source: Source, magic: bytes) -> bool:
+    return re.match(magic, source.head, re.DOTALL) is not None

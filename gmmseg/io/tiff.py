@@ -1,0 +1,262 @@
+"""TIFF of every kind: by tifffile, and by Pillow where a codec is missing.
+
+Never by OpenCV, which reads bands of satellite scenes wrongly and without a word
+(opencv/opencv#24258).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg._optional import import_optional
+from gmmseg.errors import AmbiguousAxesError, ReadError, UnsupportedFormatError
+from gmmseg.image import Image
+from gmmseg.io.assembly import assemble
+from gmmseg.io.axes import bands_last, named_axes, squeezed
+from gmmseg.io.frames import check_frame
+from gmmseg.io.header import Header
+from gmmseg.io.limits import check_content, check_pixels
+from gmmseg.io.options import ReadOptions
+from gmmseg.io.orientation import ORIENTATION_TAG, valid_orientation
+from gmmseg.io.pictures import pillow_picture
+from gmmseg.io.remarks import Remarks
+from gmmseg.io.source import Source
+from gmmseg.io.tiff_colour import alpha_sample, meaning_of_samples, photometric
+from gmmseg.io.tiff_tags import band_names, nodata_values, pixel_size
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
+
+__all__ = ["read_tiff", "tiff_header"]
+
+_COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
+_RAW_COLOURS = {"CFA", "LINEAR_RAW"}
+_DNG_VERSION = 50706
+
+
+class _Part(NamedTuple):
+    """What is read of a file: a whole series, or one plane of it."""
+
+    series: TiffPageSeries
+    plane: int | None
+    first_page: int
+
+    @property
+    def page(self) -> TiffPage:
+        return self.series.keyframe
+
+    @property
+    def n_planes(self) -> int:
+        return _n_planes(self.series)
+
+    @property
+    def axes(self) -> str:
+        return self._squeezed[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._squeezed[1]
+
+    @property
+    def _squeezed(self) -> tuple[str, tuple[int, ...]]:
+        whole = self.series if self.plane is None else self.page
+        return squeezed(whole.axes, whole.shape)
+
+
+def read_tiff(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
+    """Read a TIFF file: one page, a stack, or bands."""
+    with _opened(source) as tif:
+        part = _chosen_part(source.name, tif, options.frame)
+        told = options.axes if options.frame is None else None
+        axes = named_axes(source.name, part.axes, part.shape, told)
+        header = _header(tif, part)
+        check_pixels(source.name, header, options)
+        _check_segments(source, part)
+        values = bands_last(_decoded(source, part).reshape(part.shape), axes)
+        page = part.page
+        decoded = replace(
+            meaning_of_samples(values, page, options, remarks),
+            orientation=header.orientation,
+            nodata=nodata_values(page),
+            band_names=band_names(page),
+            mask=_stored_mask(tif, part),
+        )
+        size = pixel_size(tif, page)
+        if size is not None:
+            spacing = size.along(decoded.values.ndim - 1)
+            decoded = replace(decoded, spacing=spacing, unit=size.unit)
+        return assemble(decoded, source, options, remarks)
+
+
+def tiff_header(source: Source, options: ReadOptions) -> Header:
+    """The facts of a TIFF file: of the page asked for, or of its first picture or stack."""
+    with _opened(source) as tif:
+        if options.frame is not None:
+            return _header(tif, _chosen_part(source.name, tif, options.frame))
+        return _header(tif, _Part(_main_series(source.name, tif)[0], None, 0))
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[TiffFile]:
+    import tifffile
+
+    # OME-XML may name other files; a file from elsewhere must not make us open them.
+    with source.open() as file, tifffile.TiffFile(file, _multifile=False) as tif:
+        if not tif.pages:
+            raise ReadError(f"cannot read {source.name}: it holds no pages.")
+        yield tif
+
+
+def _header(tif: TiffFile, part: _Part) -> Header:
+    page = part.page
+    return Header(
+        format="TIFF",
+        shape=part.shape,
+        axes=part.axes,
+        dtype=np.dtype(page.dtype).newbyteorder("="),
+        bits=page.bitspersample,
+        frames=sum(_n_planes(series) for series in tif.series),
+        alpha=alpha_sample(page) is not None,
+        orientation=valid_orientation(_tag(page, ORIENTATION_TAG)),
+        compression=_compression(page),
+        more={"photometric": photometric(page), "kind": part.series.kind},
+    )
+
+
+def _compression(page: TiffPage) -> str:
+    code = int(page.compression)
+    return _COMPRESSIONS.get(code, getattr(page.compression, "name", str(code)).lower())
+
+
+def _tag(page: TiffPage, code: int) -> Any:
+    found = page.tags.get(code)
+    return None if found is None else found.value
+
+
+# --- which of the pages ------------------------------------------------------------------------
+
+
+def _main_series(name: str, tif: TiffFile) -> list[TiffPageSeries]:
+    """The series that are pictures of their own, not previews or masks of others."""
+    first = tif.pages.first
+    if (
+        _DNG_VERSION in first.tags
+        or photometric(first) in _RAW_COLOURS
+        or (first.is_reduced and first.subifds)
+    ):
+        raise UnsupportedFormatError(
+            f"{name} is a camera raw file. Develop it to a TIFF of 16 bits first."
+        )
+    series = [s for s in tif.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
+    return series or tif.series[:1]
+
+
+def _n_planes(series: TiffPageSeries) -> int:
+    return max(1, prod(series.shape) // max(1, prod(series.keyframe.shape)))
+
+
+def _chosen_part(name: str, tif: TiffFile, frame: int | None) -> _Part:
+    series = _main_series(name, tif)
+    counts = [_n_planes(s) for s in series]
+    if frame is None:
+        if len(series) > 1:
+            raise AmbiguousAxesError(
+                f"{name} holds {sum(counts)} pages of different shapes or kinds. "
+                f"Read one of them with frame= (--frame 0 to {sum(counts) - 1})."
+            )
+        return _Part(series[0], None, 0)
+    check_frame(name, frame, sum(counts))
+    rest = frame
+    for s, count in zip(series, counts, strict=True):
+        if rest < count:
+            return _Part(s, rest, frame)
+        rest -= count
+    raise AssertionError  # `check_frame` has seen to it
+
+
+# --- guards and pixels -------------------------------------------------------------------------
+
+
+def _check_segments(source: Source, part: _Part) -> None:
+    """Refuse a file that is cut short, or whose tags declare more than it can hold."""
+    page = part.page
+    if len(part.series.pages) < part.n_planes:
+        needed = prod(part.series.shape) * np.dtype(page.dtype).itemsize
+        check_content(source.name, needed, source.size - (part.series.dataoffset or 0))
+        return
+    planes = range(part.n_planes) if part.plane is None else [part.plane]
+    for i in planes:
+        stored = part.series.pages[i]
+        if stored is None:
+            raise ReadError(f"cannot read {source.name}: page {i} of the stack is missing.")
+        lengths = np.asarray(stored.databytecounts, dtype=np.int64)
+        ends = np.asarray(stored.dataoffsets, dtype=np.int64) + lengths
+        if ends.max(initial=0) > source.size:
+            raise ReadError(f"cannot read {source.name}: the file is cut short.")
+        # GDAL leaves out blocks of nodata altogether: offset and length are 0.
+        share = np.count_nonzero(lengths) / max(1, lengths.size)
+        needed = int(prod(page.shape) * page.bitspersample // 8 * share)
+        check_content(source.name, needed, int(lengths.sum()), _compression(page))
+
+
+def _decoded(source: Source, part: _Part) -> NDArray[Any]:
+    try:
+        return _by_tifffile(part)
+    except (ImportError, ValueError, RuntimeError) as error:
+        if not isinstance(error, ImportError) and "imagecodecs" not in str(error):
+            raise
+        values = _by_pillow(source, part)
+        if values is None:
+            import_optional("imagecodecs")
+            raise
+        return values
+
+
+def _by_tifffile(part: _Part) -> NDArray[Any]:
+    series = part.series
+    values: NDArray[Any]
+    if part.plane is None:
+        values = series.asarray()
+    elif len(series.pages) == part.n_planes:
+        page = series.pages[part.plane]
+        assert page is not None  # noqa: S101  # `_check_segments` has seen to it
+        values = page.asarray()
+    else:  # ImageJ describes only the first of the planes that follow each other
+        stack = series.asarray(out="memmap")
+        values = np.array(stack.reshape(-1, *part.page.shape)[part.plane])
+    return values
+
+
+def _by_pillow(source: Source, part: _Part) -> NDArray[Any] | None:
+    """The one page, when Pillow reads it as tifffile would; else None."""
+    if part.n_planes > 1 and part.plane is None:
+        return None
+    with pillow_picture(source, "TIFF") as picture:
+        picture.seek(part.first_page)
+        values = np.array(picture)
+    page = part.page
+    same = values.shape == tuple(part.shape) and values.dtype == page.dtype
+    if not same or (values.ndim == 3 and values.dtype != np.uint8):
+        return None
+    # Pillow has inverted it already, and will be inverted back by `meaning_of_samples`.
+    if photometric(page) == "MINISWHITE":
+        values = ~values
+    return values
+
+
+def _stored_mask(tif: TiffFile, part: _Part) -> NDArray[np.bool_] | None:
+    """The mask that GDAL keeps in a page of its own."""
+    shape = part.page.shape[:2] if part.page.axes[0] == "Y" else part.page.shape[1:]
+    for series in tif.series:
+        page = series.keyframe
+        if page.is_mask and page.shape == shape and not page.is_reduced and part.n_planes == 1:
+            mask: NDArray[np.bool_] = page.asarray() != 0
+            return mask
+    return None
