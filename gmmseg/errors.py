@@ -16,7 +16,7 @@
     GmmsegWarning                  (UserWarning)
     ├── ConvergenceWarning                              EM stopped before it converged
     ├── DegenerateDataWarning                           something was repaired, the fit went on
-    └── ImageWarning                                    the file was read, with a change or assumption
+    └── ImageWarning                                    the file was read, something was changed
 
 Every message says what was wrong, with the value, and what to do about it.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,13 @@ class Image:
             mask = np.asarray(mask) != 0
         colour = values.shape[-1] == 3 and values.dtype in (np.uint8, np.uint16)
         return cls(
-            data=values, mask=mask, spacing=spacing, unit=unit, colour=colour, path=path, notes=notes
+            data=values,
+            mask=mask,
+            spacing=spacing,
+            unit=unit,
+            colour=colour,
+            path=path,
+            notes=notes,
         )
 
     @property
@@ -157,6 +164,10 @@ class Image:
             finite = np.isfinite(self.data).all(axis=-1)
             usable = finite if usable is None else usable & finite
         return None if usable is None or usable.all() else usable
+
+    def with_spacing(self, spacing: float | Sequence[float]) -> Image:
+        """The same image with another pixel size, along each spatial axis or along all."""
+        return replace(self, spacing=per_axis(spacing, self.ndim, "spacing"))
 
     def with_mask(self, mask: Any) -> Image:
         """The same image, restricted further to where `mask` is true or non-zero."""

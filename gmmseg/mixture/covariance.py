@@ -180,7 +180,7 @@ def whitening(expanded: Array) -> tuple[Array, Array]:
         ``log |W|``, half the log determinant of the precision.
     """
     if expanded.ndim == 2:
-        factors = 1.0 / np.sqrt(expanded)
+        factors: Array = 1.0 / np.sqrt(expanded)
         return factors, np.log(factors).sum(axis=1)
     factors = np.stack([_inverse_triangle(_cholesky(matrix)) for matrix in expanded])
     return factors, np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)

@@ -32,6 +32,9 @@ Array = NDArray[np.float64]
 #: Called after every iteration with its number (from 1) and the mean log-likelihood per row.
 Callback = Callable[[int, float], object]
 
+#: From the standard deviation of each feature to its factor in the distances of the start.
+Metric = Callable[[Array], Array]
+
 #: What has to come to rest for EM to have converged.
 CRITERIA = ("likelihood", "parameters")
 
@@ -210,14 +213,14 @@ def fit_rows(
     *,
     sample_weight: ArrayLike | None = None,
     start: Mixture | ArrayLike | None = None,
-    metric: Array | None = None,
+    metric: Metric | None = None,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> Fit:
     """`fit_mixture` with its options as one value, telling its warnings only in the result.
 
-    `metric` (D,) is what features are multiplied by before the distances of the start are
-    taken; by default one over their standard deviations.
+    `metric` tells from the features' standard deviations (D,) what to multiply them by before the
+    start takes distances; by default one over the deviations.
     """
     array = as_rows(X)
     check_integer(n_components, "n_components", minimum=1)
@@ -236,7 +239,7 @@ def fit_rows(
 def _prepare(
     array: NDArray[Any],
     weights: Array | None,
-    metric: Array | None,
+    metric: Metric | None,
     options: EMOptions,
     workers: Workers,
 ) -> tuple[Rows, Sample]:
@@ -256,13 +259,11 @@ def _prepare(
     frame = Frame.around(mean + look.frame.origin, deviation, isotropic=isotropic)
     rows = Rows(array, weights, frame)
     rows.preload(workers)
-    ones = np.ones(n_features)
-    sample = Sample(*rows.sample(SAMPLE_SIZE, rng), ones)
-    if metric is None:
-        sample.metric = 1.0 / np.sqrt(np.where(sample.variance > 0, sample.variance, 1.0))
-    else:
-        sample.metric = metric / frame.scale
-    return rows, sample
+    return rows, Sample(*rows.sample(SAMPLE_SIZE, rng), metric or _reciprocal)
+
+
+def _reciprocal(deviations: Array) -> Array:
+    return 1.0 / np.where(deviations > 0, deviations, 1.0)
 
 
 def _starts(

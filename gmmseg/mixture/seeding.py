@@ -36,18 +36,21 @@ class Sample:
     planes : ndarray of shape (D, n)
         In the frame of the fit.
     weights : ndarray of shape (n,)
-    metric : ndarray of shape (D,)
-        Features are multiplied by it before distances are taken.
+    metric : callable
+        From the standard deviations (D,) of the features in the sample, to what they are
+        multiplied by before distances are taken.
     """
 
-    def __init__(self, planes: NDArray[Any], weights: Array, metric: Array) -> None:
+    def __init__(
+        self, planes: NDArray[Any], weights: Array, metric: Callable[[Array], Array]
+    ) -> None:
         positive = weights > 0
         self.planes = planes if positive.all() else planes[:, positive]
         self.weights = weights if positive.all() else weights[positive]
-        self.metric = metric
         wide = self.planes.astype(np.float64)
         self.mean = wide @ self.weights / self.weights.sum()
         self.variance = (wide - self.mean[:, None]) ** 2 @ self.weights / self.weights.sum()
+        self.metric = metric(np.sqrt(self.variance))
 
     @property
     def points(self) -> NDArray[Any]:
@@ -146,6 +149,8 @@ def _spread_centres(
     """
     step = -(-points.shape[1] // _SEEDING_SIZE)
     x, w = points[:, ::step], weights[::step]
+    order = np.lexsort(x)  # neither the order of rows nor writing weights as repeats may matter
+    x, w = np.ascontiguousarray(x[:, order]), w[order]
     centres = [x[:, _draw(w, 1, rng)[0]]]
     distance = _squared_distance(x, centres[0])
     for _ in range(1, k):

@@ -1,0 +1,133 @@
+"""The table of classes: what each label is, in numbers that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ClassRow", "class_table", "format_table"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """One class of one image.
+
+    Attributes
+    ----------
+    label : int
+        From 1.
+    pixels : int
+    share : float
+        Of the used pixels, 0..1.
+    area : float or None
+        Pixels times the size of one in squared (or cubed) units; None when it is not known.
+    mean, std : tuple of float
+        Of the image's own values, for every chosen band; nan for a class without pixels.
+    """
+
+    label: int
+    pixels: int
+    share: float
+    area: float | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a class without pixels has no mean (null)."""
+        values = asdict(self)
+        for name in ("mean", "std"):
+            values[name] = [v if np.isfinite(v) else None for v in values[name]]
+        return values
+
+
+def class_table(
+    labels: NDArray[Any],
+    bands: NDArray[Any],
+    counts: NDArray[np.int64] | None,
+    k: int,
+    spacing: Sequence[float] | None = None,
+) -> tuple[ClassRow, ...]:
+    """Pixels, share, area, mean and standard deviation of every class.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (M,)
+        From 1 to `k`.
+    bands : ndarray of shape (M, B)
+        The image's values.
+    counts : ndarray of shape (M,), or None
+        How many pixels each row stands for.
+    k : int
+    spacing : sequence of float, optional
+        Size of a pixel along each axis.
+
+    Examples
+    --------
+    >>> row = class_table(np.array([1, 1]), np.array([[2.0], [4.0]]), None, 1)[0]
+    >>> row.pixels, row.mean, row.std
+    (2, (3.0,), (1.0,))
+    """
+    pixels = _sums(labels, counts, k)
+    mean = np.full((k, bands.shape[1]), np.nan)
+    std = np.full((k, bands.shape[1]), np.nan)
+    seen = pixels > 0
+    for b, band in enumerate(bands.T):
+        values = band.astype(np.float64)
+        origin = values[0]  # moments about a value of the band do not cancel
+        values -= origin
+        first = _sums(labels, values if counts is None else values * counts, k)[seen]
+        mean[seen, b] = first / pixels[seen]
+        values -= np.append(0.0, np.where(seen, mean[:, b], 0.0))[labels]
+        np.square(values, out=values)
+        second = _sums(labels, values if counts is None else values * counts, k)[seen]
+        std[seen, b] = np.sqrt(second / pixels[seen])
+        mean[seen, b] += origin
+    size = None if spacing is None else float(np.prod(spacing))
+    return tuple(
+        ClassRow(
+            label=j + 1,
+            pixels=int(pixels[j]),
+            share=float(pixels[j] / pixels.sum()),
+            area=None if size is None else float(pixels[j]) * size,
+            mean=tuple(mean[j].tolist()),
+            std=tuple(std[j].tolist()),
+        )
+        for j in range(k)
+    )
+
+
+def _sums(labels: NDArray[Any], values: NDArray[Any] | None, k: int) -> NDArray[np.float64]:
+    """Sum of `values` (1 each when None) over every class."""
+    return np.bincount(labels, weights=values, minlength=k + 1)[1:].astype(np.float64)
+
+
+def format_table(
+    table: Sequence[ClassRow], band_names: Sequence[str], unit: str = "", n_axes: int = 2
+) -> str:
+    """The table as text for a terminal.
+
+    Examples
+    --------
+    >>> rows = class_table(np.array([1, 2]), np.array([[2.0], [4.0]]), None, 2)
+    >>> print(format_table(rows, ["grey"]))
+    class   share  pixels  grey mean +- std
+        1  50.0 %       1          2 +- 0
+        2  50.0 %       1          4 +- 0
+    """
+    has_area = table[0].area is not None
+    area_head = [f"area {unit}{'²³'[n_axes - 2]}".strip()] if has_area else []
+    head = ["class", "share", "pixels", *area_head, *(f"{name} mean +- std" for name in band_names)]
+    rows = [head]
+    for row in table:
+        area = [f"{row.area:.6g}"] if row.area is not None else []
+        moments = (f"{m:.4g} +- {s:.3g}" for m, s in zip(row.mean, row.std, strict=True))
+        rows.append([str(row.label), f"{100 * row.share:.1f} %", str(row.pixels), *area, *moments])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,233 @@
+"""Which features pixels get: the options, checked against an image and written to model files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from gmmseg._check import check_choice, check_integer, check_real
+from gmmseg._colour import SPACES, is_picture, not_display_values
+from gmmseg.errors import InvalidParameterError, ModelFormatError
+from gmmseg.image import Image
+
+__all__ = ["COLOUR_SPACES", "ColourSpace", "FeatureSpec"]
+
+ColourSpace = Literal["auto", "rgb", "lab", "luv", "hsv", "ycrcb", "gray", "raw"]
+COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
+
+_AXES = ("plane", "row", "col")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """Which features the pixels get.
+
+    Attributes
+    ----------
+    colour_space : {"auto", "rgb", "lab", "luv", "hsv", "ycrcb", "gray", "raw"}
+        "lab" and "luv" are CIE's, white D65 (L 0..100). "rgb", "gray" and "ycrcb" are display
+        values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an angle would tear red apart at
+        0 and mean nothing in grey. "raw" takes the bands as they are. "auto" is "lab" for 8 and
+        16-bit colour pictures of three bands, otherwise "raw".
+    bands : tuple of int, optional
+        Chosen bands, from 1, in this order; for a colour space: red, green, blue.
+        None = all; for a colour space of a colour image: the first three.
+    position : float
+        0 = none; otherwise row and col (and plane) are features and this is their weight in the
+        distances of the k-means start, against 1 for the colour: see `features.start_scale`.
+        It does not scale the features: a mixture with free covariances would not notice.
+    local_mean, local_std : tuple of float
+        Scales of Gaussian windows: sigma in pixels of the finest axis. The local mean and std are
+        of lightness (the first feature) in a colour space, and of every band in "raw" and "rgb".
+
+    Raises
+    ------
+    InvalidParameterError
+        When a value breaks its rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = Image.from_array(np.zeros((4, 5, 3), np.uint8))
+    >>> FeatureSpec(local_std=(2,), position=0.5).names(image)
+    ('L', 'a', 'b', 'std 2 of L', 'row', 'col')
+    """
+
+    colour_space: str = "auto"
+    bands: tuple[int, ...] | None = None
+    position: float = 0.0
+    local_mean: tuple[float, ...] = ()
+    local_std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_choice(self.colour_space, "colour_space", COLOUR_SPACES)
+        checked = {
+            "bands": None if self.bands is None else _check_bands(self.bands),
+            "position": check_real(self.position, "position", minimum=0),
+            "local_mean": _check_scales(self.local_mean, "local_mean"),
+            "local_std": _check_scales(self.local_std, "local_std"),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def is_pointwise(self) -> bool:
+        """True when the features depend on the pixel's own values only."""
+        return not (self.position or self.local_mean or self.local_std)
+
+    def resolve(self, image: Image) -> FeatureSpec:
+        """The same with "auto" decided, checked against `image`.
+
+        "gray" of one band that is not made of display values (a CT, say) becomes "raw".
+
+        Raises
+        ------
+        InvalidParameterError
+            When the image has not the bands or values that the features need.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> FeatureSpec().resolve(Image.from_array(np.zeros((4, 5)))).colour_space
+        'raw'
+        """
+        missing = [band for band in self.bands or () if band > image.n_bands]
+        if missing:
+            raise InvalidParameterError(
+                f"bands must be within 1..{image.n_bands}, the bands of this image, got "
+                f"{missing[0]}. Choose others with bands= (--bands)."
+            )
+        space = self.colour_space
+        if space == "auto":
+            space = "lab" if self._looks_like_a_picture(image) else "raw"
+        if space != "raw":
+            space = self._checked_space(space, image)
+        return dataclasses.replace(self, colour_space=space)
+
+    def names(self, image: Image) -> tuple[str, ...]:
+        """What the features of `image` are called, in their order."""
+        spec = self.resolve(image)
+        points = spec._point_names(image)
+        textured = points[: spec.n_textured(len(points))]
+        texture = [
+            f"{kind} {scale:g} of {name}"
+            for kind, scales in (("mean", spec.local_mean), ("std", spec.local_std))
+            for scale in scales
+            for name in textured
+        ]
+        place = _AXES[-image.ndim :] if spec.position else ()
+        return (*points, *texture, *place)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Examples
+        --------
+        >>> FeatureSpec(colour_space="raw", bands=(4, 3)).to_dict()["bands"]
+        [4, 3]
+        """
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, entries: Any) -> FeatureSpec:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        ModelFormatError
+            When an entry is unknown, missing, of the wrong type or out of range.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(entries, Mapping):
+            raise ModelFormatError(f"features must be an object, got {type(entries).__name__}.")
+        if odd := sorted(names ^ set(entries), key=str):
+            state = "missing" if odd[0] in names else "not known to this version"
+            raise ModelFormatError(f"features: the entry {odd[0]!r} is {state}.")
+        for name in ("bands", "local_mean", "local_std"):
+            value = entries[name]
+            if not (isinstance(value, list) or (name == "bands" and value is None)):
+                raise ModelFormatError(f"features: {name} must be a list, got {value!r}.")
+        try:
+            return cls(**entries)
+        except InvalidParameterError as error:
+            raise ModelFormatError(f"features: {error}") from error
+
+    def chosen(self, image: Image) -> tuple[int, ...]:
+        """Indices, from 0, of the bands that the features are made of."""
+        if self.bands is not None:
+            return tuple(band - 1 for band in self.bands)
+        n_bands = image.n_bands
+        if image.colour and self.colour_space in SPACES:
+            n_bands = 3
+        return tuple(range(n_bands))
+
+    def _looks_like_a_picture(self, image: Image) -> bool:
+        """Colour made for a display, and no band lost by taking it as such."""
+        return image.colour and is_picture(image.data.dtype) and self.chosen(image) == (0, 1, 2)
+
+    def _checked_space(self, space: str, image: Image) -> str:
+        """`space`, which must suit the chosen bands and their values."""
+        chosen = dataclasses.replace(self, colour_space=space).chosen(image)
+        if len(chosen) not in SPACES[space].n_bands:
+            raise InvalidParameterError(
+                f"colour_space {space!r} needs three bands, red, green and blue, "
+                f"but {_count(len(chosen), 'band is', 'bands are')} chosen. Choose three with "
+                "bands= (--bands 3,2,1), or take the bands as they are with "
+                "colour_space='raw' (--colour-space raw)."
+            )
+        bands = (image.data[..., i] for i in chosen)
+        found = not_display_values(bands, image.data.dtype, image.valid)
+        if not found:
+            return space
+        if len(chosen) == 1:
+            return "raw"
+        raise InvalidParameterError(
+            f"colour_space {space!r} needs display values: uint8, uint16, or floats in 0..1, "
+            f"got {found}. Take the bands as they are with colour_space='raw' (--colour-space raw)."
+        )
+
+    def _point_names(self, image: Image) -> tuple[str, ...]:
+        if self.colour_space in SPACES:
+            return SPACES[self.colour_space].names
+        known = image.band_names or tuple(f"band {i + 1}" for i in range(image.n_bands))
+        return tuple(known[i] for i in self.chosen(image))
+
+    def n_textured(self, n_points: int) -> int:
+        """How many of the colour features have their local mean and std taken."""
+        return n_points if self.colour_space == "raw" else SPACES[self.colour_space].n_textured
+
+
+def _check_bands(bands: Any) -> tuple[int, ...]:
+    checked = tuple(
+        check_integer(band, "each of bands", minimum=1) for band in _items(bands, "bands")
+    )
+    if not checked or len(set(checked)) != len(checked):
+        raise InvalidParameterError(
+            f"bands must be different band numbers, at least one, got {bands!r}. None takes all."
+        )
+    return checked
+
+
+def _check_scales(scales: Any, name: str) -> tuple[float, ...]:
+    checked = tuple(
+        check_real(scale, f"each of {name}", minimum=0, exclusive=True)
+        for scale in _items(scales, name)
+    )
+    if len(set(checked)) != len(checked):
+        raise InvalidParameterError(f"{name} must be different scales, got {scales!r}.")
+    return checked
+
+
+def _items(value: Any, name: str) -> Iterable[Any]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidParameterError(f"{name} must be a sequence of numbers, got {value!r}.")
+    return value
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,245 @@
+"""Segment an image, fit a model to images, apply a model: the three doors of the library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import gmmseg
+from gmmseg._check import check_integer
+from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.feature_spec import FeatureSpec
+from gmmseg.features import start_scale
+from gmmseg.image import Image
+from gmmseg.mixture.em import Callback, EMOptions, Fit, fit_rows
+from gmmseg.model import Model
+from gmmseg.pixels import PixelRows, pixel_rows
+from gmmseg.segmentation import Segmentation
+
+__all__ = ["ImageLike", "SegmentOptions", "apply", "fit", "segment"]
+
+#: What the doors take: an Image, an array, or the path of a file.
+ImageLike = Image | ArrayLike | str | os.PathLike[str]
+
+MOST_CLASSES = 65535
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """How images are segmented.
+
+    Attributes
+    ----------
+    features : FeatureSpec
+        What pixels are told apart by.
+    em : EMOptions
+        How the mixture is fitted.
+    """
+
+    features: FeatureSpec = FeatureSpec()
+    em: EMOptions = EMOptions()
+
+
+def segment(
+    image: ImageLike,
+    k: int = 3,
+    options: SegmentOptions = SegmentOptions(),
+    *,
+    mask: ArrayLike | None = None,
+    spacing: float | Sequence[float] | None = None,
+    axes: str | None = None,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> Segmentation:
+    """Segment an image into `k` classes.
+
+    Parameters
+    ----------
+    image : Image, ndarray or path
+        (rows, cols[, bands]) or (planes, rows, cols[, bands]), of any integer or float type.
+    k : int
+        Number of classes.
+    options : SegmentOptions
+    mask : array_like of the image's spatial shape, optional
+        True or non-zero = use this pixel.
+    spacing : float or sequence of float, optional
+        Size of a pixel along each spatial axis; for areas, position and texture.
+    axes : str, optional
+        Meaning of an array's axes, such as "ZYX", where the shape does not tell.
+    threads : int, optional
+        None = as many as this process may use. The result does not depend on it.
+    callback : callable, optional
+        Called after every EM iteration with its number and the mean log-likelihood.
+
+    Returns
+    -------
+    Segmentation
+
+    Raises
+    ------
+    GmmsegError
+        When the file cannot be read, an option breaks its rule, or no pixel can be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = np.zeros((20, 30), np.uint8)
+    >>> picture[:, 10:] = 200
+    >>> seg = segment(picture, k=2)
+    >>> seg.labels[0, 9:11].tolist(), seg.table[1].share.__round__(2)
+    ([1, 2], 0.67)
+    """
+    picture = _as_image(image, mask, spacing, axes)
+    rows = pixel_rows(picture, options.features)
+    model, messages = _fit([picture], [rows], k, options, threads, callback)
+    return Segmentation(image=picture, model=model, warnings=messages, _rows=rows, _threads=threads)
+
+
+def fit(
+    images: Sequence[ImageLike],
+    k: int,
+    options: SegmentOptions = SegmentOptions(),
+    *,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> Model:
+    """Fit one model to many images, so that a label means the same in all of them.
+
+    Parameters
+    ----------
+    images : sequence of Image, ndarray or path
+        All with the same bands; sizes may differ.
+    k, options, threads, callback
+        As in `segment`.
+
+    Returns
+    -------
+    Model
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dark, bright = np.full((9, 9), 10, np.uint8), np.full((9, 9), 90, np.uint8)
+    >>> model = fit([dark, bright], k=2)
+    >>> apply(model, bright).labels.max()
+    np.uint8(2)
+    """
+    if isinstance(images, str | os.PathLike | Image) or len(images) == 0:
+        raise InvalidParameterError("images must be a sequence of at least one image.")
+    pictures = [_as_image(image, None, None, None) for image in images]
+    rows = [pixel_rows(picture, options.features) for picture in pictures]
+    model, _ = _fit(pictures, rows, k, options, threads, callback)
+    return model
+
+
+def apply(
+    model: Model,
+    image: ImageLike,
+    *,
+    mask: ArrayLike | None = None,
+    spacing: float | Sequence[float] | None = None,
+    axes: str | None = None,
+    threads: int | None = None,
+) -> Segmentation:
+    """Label an image by a model: label j means the same as in every other image.
+
+    Parameters
+    ----------
+    model : Model
+    image, mask, spacing, axes, threads
+        As in `segment`.
+
+    Raises
+    ------
+    InvalidDataError
+        When the image has not the bands that the model was fitted on.
+    """
+    picture = _as_image(image, mask, spacing, axes)
+    model.check_image(picture)
+    rows = pixel_rows(picture, model.features)
+    return Segmentation(image=picture, model=model, warnings=(), _rows=rows, _threads=threads)
+
+
+def _as_image(
+    image: ImageLike,
+    mask: ArrayLike | None,
+    spacing: float | Sequence[float] | None,
+    axes: str | None,
+) -> Image:
+    if isinstance(image, str | os.PathLike):
+        from gmmseg.io import ReadOptions, read_image
+
+        picture = read_image(image, ReadOptions(axes=axes))
+    elif isinstance(image, Image):
+        picture = image
+    else:
+        picture = Image.from_array(image, axes=axes)
+    if spacing is not None:
+        picture = picture.with_spacing(spacing)
+    return picture if mask is None else picture.with_mask(mask)
+
+
+def _fit(
+    images: list[Image],
+    rows: list[PixelRows],
+    k: int,
+    options: SegmentOptions,
+    threads: int | None,
+    callback: Callback | None,
+) -> tuple[Model, tuple[str, ...]]:
+    """The model of all rows, its components in the order of their first feature."""
+    if check_integer(k, "k", minimum=1) > MOST_CLASSES:
+        raise InvalidParameterError(f"k must be at most {MOST_CLASSES}, got {k}.")
+    spec = options.features.resolve(images[0])
+    names = spec.names(images[0])
+    features, counts = _joined(rows)
+    fitted = fit_rows(
+        features,
+        k,
+        options.em,
+        sample_weight=counts,
+        metric=lambda deviations: start_scale(deviations, spec, images[0].ndim),
+        threads=threads,
+        callback=callback,
+    )
+    mixture = fitted.mixture.reordered(np.argsort(fitted.mixture.means[:, 0], kind="stable"))
+    model = Model(
+        features=spec,
+        feature_names=names,
+        mixture=mixture,
+        labels=tuple(range(1, k + 1)),
+        provenance=_provenance(images, fitted, options, sum(r.n_pixels for r in rows)),
+    )
+    return model, fitted.warnings
+
+
+def _joined(rows: list[PixelRows]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """Features and counts of all images: tables of distinct rows simply add up."""
+    if len({r.features.shape[1] for r in rows}) > 1:
+        raise InvalidDataError("the images have different numbers of bands: fit them apart.")
+    if len(rows) == 1:
+        return rows[0].features, rows[0].counts
+    counts = [np.ones(len(r.features), np.int64) if r.counts is None else r.counts for r in rows]
+    return np.concatenate([r.features for r in rows]), np.concatenate(counts)
+
+
+def _provenance(
+    images: list[Image], fitted: Fit, options: SegmentOptions, n_pixels: int
+) -> dict[str, Any]:
+    return {
+        "gmmseg": gmmseg.__version__,
+        "images": [image.path.name for image in images if image.path is not None],
+        "options": {"em": asdict(options.em)},
+        "fit": {
+            "n_pixels": n_pixels,
+            "log_likelihood": fitted.log_likelihood,
+            "mean_log_likelihood": fitted.history[-1],
+            "n_iter": fitted.n_iter,
+            "converged": fitted.converged,
+        },
+    }
