@@ -13,12 +13,12 @@ Conventions of every kernel:
   component's current mean, so that they do not cancel.
 * Nothing allocates except a few blocks of work space; nothing holds the GIL.
 
-The parameters come as one of four named tuples, which choose the loops at compile time:
+The parameters come as one of five named tuples, which choose the loops at compile time:
 `Full` and `Diagonal` carry a tuple as long as the number of features, so that LLVM unrolls the
-loops over features and keeps everything in registers. `FullTiled` and `DiagonalTiled` serve any
-number of features: padded to a multiple of `TILE`, taken four by four in named registers. Where
-LLVM stops unrolling the code becomes 50 times slower, which sets the two limits: densities are
-unrolled up to `MOST_UNROLLED` features, full moments up to `MOST_IN_REGISTERS`.
+loops over features and keeps everything in registers: up to `MOST_IN_REGISTERS` features, beyond
+which it stops unrolling and the code becomes 50 times slower. `FullGrouped` unrolls the densities
+by groups of rows of W, up to `MOST_GROUPED` features. `FullTiled` and `DiagonalTiled` serve any
+number of features: padded to a multiple of `TILE`, taken four by four in named registers.
 
 All kernels that call each other stand in this one file, because Numba's cache does not see
 changes in other files.
@@ -34,19 +34,20 @@ from gmmseg.mixture._jit import FAST_MATH, inline, kernel
 
 BLOCK = 512
 TILE = 4
-MOST_UNROLLED = 8
 MOST_IN_REGISTERS = 3
+MOST_GROUPED = 16
+GROUP_ENDS = (8, 12, 16)  # some 50 products in each group: as much as LLVM unrolls
 
 _LOWEST = -1e30  # log2 of a density that counts for nothing, yet finite: differences stay numbers
 
 
 class Full(NamedTuple):
-    """Unrolled full covariances: means (K, P), whiten (K, D(D+1)/2) packed lower triangles."""
+    """Unrolled full covariances: means (K, D), whiten (K, D(D+1)/2) packed lower triangles."""
 
     means: np.ndarray
     whiten: np.ndarray
     features: tuple  # D zeros: its length is known at compile time
-    sums: tuple  # 1 + D + D(D+1)/2 zeros of the data's type, in registers; empty: by tiles
+    sums: tuple  # 1 + D + D(D+1)/2 zeros of the data's type: where the accumulators start
 
 
 class Diagonal(NamedTuple):
@@ -56,6 +57,16 @@ class Diagonal(NamedTuple):
     whiten: np.ndarray
     features: tuple
     sums: tuple  # 1 + 2 D zeros
+
+
+class FullGrouped(NamedTuple):
+    """Full covariances, P padded: means (K, P), whiten (K, D(D+1)/2) packed lower triangles."""
+
+    means: np.ndarray
+    whiten: np.ndarray
+    first: tuple  # as many zeros as the number of the row of W where the first group ends
+    second: tuple  # the same of the second group
+    third: tuple  # D zeros
 
 
 class FullTiled(NamedTuple):
@@ -163,6 +174,7 @@ def density(p, k, x, work, log, out, top):
 def _density(p, k, x, work, log, out, top):
     return {
         "Full": _density_full,
+        "FullGrouped": _density_full_grouped,
         "Diagonal": _density_diagonal,
         "FullTiled": _density_full_tiled,
         "DiagonalTiled": _density_diagonal_tiled,
@@ -181,6 +193,30 @@ def _density_full(p, k, x, work, log, out, top):
         v = log - q
         out[i] = v
         top[i] = max(top[i], v)
+
+
+def _density_full_grouped(p, k, x, work, log, out, top):
+    for i in range(BLOCK):
+        out[i] = log
+    _subtract_norm(p, k, x, out, (), p.first)
+    _subtract_norm(p, k, x, out, p.first, p.second)
+    _subtract_norm(p, k, x, out, p.second, p.third)
+    for i in range(BLOCK):
+        top[i] = max(top[i], out[i])
+
+
+@inline
+def _subtract_norm(p, k, x, out, begin, end):
+    """Subtract the squares of ``W (x - mean)`` in the rows len(begin):len(end) of W."""
+    means, whiten = p.means, p.whiten
+    for i in range(BLOCK):
+        q = x.dtype.type(0)
+        for j in range(len(begin), len(end)):
+            y = x.dtype.type(0)
+            for d in range(j + 1):
+                y += whiten[k, j * (j + 1) // 2 + d] * (x[d, i] - means[k, d])
+            q += y * y
+        out[i] -= q
 
 
 def _density_diagonal(p, k, x, work, log, out, top):
@@ -260,9 +296,9 @@ def moments(p, k, x, r, work, nk, first, second):
 
 @overload(moments, jit_options={"fastmath": FAST_MATH})
 def _moments(p, k, x, r, work, nk, first, second):
-    in_registers = p.instance_class is Full and len(p.types[p.fields.index("sums")]) > 0
     return {
-        "Full": _moments_full if in_registers else _moments_full_tiled,
+        "Full": _moments_full,
+        "FullGrouped": _moments_full_tiled,
         "Diagonal": _moments_diagonal,
         "FullTiled": _moments_full_tiled,
         "DiagonalTiled": _moments_diagonal_tiled,

@@ -53,16 +53,17 @@ def _pack_matrices(means: NDArray[Any], factors: NDArray[Any]) -> Any:
     from gmmseg.mixture import _kernels as kernels
 
     n_components, n_features = means.shape
-    if n_features > kernels.MOST_UNROLLED:
-        padded = _padded(n_features, kernels.TILE)
+    padded = _padded(n_features, kernels.TILE)
+    if n_features > kernels.MOST_GROUPED:
         whiten = np.zeros((n_components, padded, padded), means.dtype)
         whiten[:, :n_features, :n_features] = factors
         return kernels.FullTiled(_pad_columns(means, padded), whiten)
-    n_sums = 1 + n_features + n_features * (n_features + 1) // 2
-    if n_features > kernels.MOST_IN_REGISTERS:
-        means, n_sums = _pad_columns(means, _padded(n_features, kernels.TILE)), 0
     rows, columns = np.tril_indices(n_features)
     whiten = np.ascontiguousarray(factors[:, rows, columns])
+    if n_features > kernels.MOST_IN_REGISTERS:
+        ends = ((0,) * min(n_features, end) for end in kernels.GROUP_ENDS)
+        return kernels.FullGrouped(_pad_columns(means, padded), whiten, *ends)
+    n_sums = 1 + n_features + n_features * (n_features + 1) // 2
     return kernels.Full(means, whiten, (0,) * n_features, (means.dtype.type(0),) * n_sums)
 
 
