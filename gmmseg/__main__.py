@@ -1,0 +1,66 @@
+"""The command line: ``gmmseg`` and ``python -m gmmseg``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from gmmseg.cli.console import print_error, show_warning
+from gmmseg.cli.parser import parse
+from gmmseg.errors import GmmsegError, GmmsegWarning, InvalidParameterError
+
+__all__ = ["main"]
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        0 done; 1 an input failed; 2 a rule of the options was broken, nothing was read;
+        130 interrupted.
+    """
+    try:
+        with warnings.catch_warnings():
+            run, args = parse(sys.argv[1:] if argv is None else list(argv))
+            quiet = getattr(args, "quiet", False)
+            warnings.simplefilter("ignore" if quiet else "always", GmmsegWarning)
+            warnings.showwarning = show_warning
+            status = run(args)
+            sys.stdout.flush()
+            return status
+    except SystemExit as stop:  # argparse has printed help, the version or what is wrong
+        return stop.code if isinstance(stop.code, int) else USAGE
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        _forget_stdout()
+        return FAILED
+    except InvalidParameterError as error:
+        print_error(error)
+        return USAGE
+    except (GmmsegError, MemoryError) as error:
+        print_error(error)
+        return FAILED
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from complaining when it flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

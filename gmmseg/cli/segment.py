@@ -1,0 +1,46 @@
+"""Segment images into k classes by a Gaussian mixture fitted to each of them.
+
+Writes the label map <stem>_labels.png (0 = pixel not used, 1..k from dark to bright) and an
+overlay to look at, <stem>_overlay.png, beside the input or into -o; on request soft masks and
+more. The table of classes is for people and goes to stderr; --json is for programs.
+
+    gmmseg segment photo.jpg -k 3
+    gmmseg segment 'scans/*.tif' -k 4 -o out --masks --probabilities --save-model
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from gmmseg.cli import labelling
+from gmmseg.cli import option_groups as groups
+from gmmseg.feature_spec import FeatureSpec
+from gmmseg.mixture.em import EMOptions
+from gmmseg.pipeline import SegmentOptions, segment
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What ``gmmseg segment`` takes."""
+    groups.add_inputs(parser)
+    groups.add_classes(parser)
+    groups.add_features(parser)
+    groups.add_em(parser)
+    groups.add_model_outputs(parser)
+    labelling.add_arguments(parser)
+    parser.set_defaults(fits=True)
+
+
+def run(args: Namespace) -> int:
+    """Segment every input."""
+    options = SegmentOptions(
+        features=groups.options_of(args, FeatureSpec), em=groups.options_of(args, EMOptions)
+    )
+    return labelling.label_inputs(
+        args,
+        args.k,
+        lambda image, callback: segment(
+            image, args.k, options, threads=args.threads, callback=callback
+        ),
+    )

@@ -1,0 +1,61 @@
+"""From the text of an argument to its value, for the ``type=`` of argparse."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["comma_separated", "number_or_nan", "positive_integer"]
+
+T = TypeVar("T")
+
+
+def positive_integer(text: str) -> int:
+    """A whole number from 1.
+
+    Examples
+    --------
+    >>> positive_integer("3")
+    3
+    """
+    value = int(text) if text.strip().lstrip("+-").isdecimal() else 0
+    if value < 1:
+        raise ArgumentTypeError(f"must be a whole number, at least 1, got {text!r}")
+    return value
+
+
+def number_or_nan(text: str) -> float:
+    """A number, also "nan".
+
+    Examples
+    --------
+    >>> number_or_nan("-9999"), number_or_nan("NaN")
+    (-9999.0, nan)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        raise ArgumentTypeError(f"must be a number or nan, got {text!r}")
+    return value
+
+
+def comma_separated(kind: Callable[[str], T], what: str) -> Callable[[str], tuple[T, ...]]:
+    """A type of one or more values with commas between them.
+
+    Examples
+    --------
+    >>> comma_separated(int, "band numbers")("4,3,2")
+    (4, 3, 2)
+    """
+
+    def parsed(text: str) -> tuple[T, ...]:
+        try:
+            return tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            raise ArgumentTypeError(f"must be {what} such as 1,2 but got {text!r}") from None
+
+    return parsed

@@ -1,0 +1,65 @@
+"""Compile all kernels that segmenting needs now, so that no later run has to wait.
+
+They are kept on disk; say where with NUMBA_CACHE_DIR. Useful once after an installation, and
+while a container image is built.
+
+    gmmseg warmup
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg.cli.console import Console
+from gmmseg.feature_spec import FeatureSpec
+from gmmseg.io import printable
+from gmmseg.mixture.em import EMOptions
+from gmmseg.pipeline import SegmentOptions, segment
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What ``gmmseg warmup`` takes."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="nothing but errors")
+
+
+def run(args: Namespace) -> int:
+    """Segment small images of every type that has kernels of its own."""
+    console = Console(quiet=args.quiet)
+    started = time.perf_counter()
+    with console.telling_of_compilation():
+        for image, (covariance_type, position) in product(_images(), _SHAPES):
+            options = SegmentOptions(
+                features=FeatureSpec(position=position),
+                em=EMOptions(covariance_type=covariance_type, max_iter=2),
+            )
+            result = segment(image, 2, options)
+            _ = result.labels, result.probabilities
+    console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
+    console.say(f"they are kept in {printable(_cache_folder())}")
+    return 0
+
+
+#: Full and diagonal covariances have kernels of their own, and so have two more features.
+_SHAPES = (("full", 0.0), ("diag", 0.0), ("full", 1.0))
+
+
+def _images() -> Iterator[NDArray[Any]]:
+    """Grey and colour of 8 and 16 bits, and floats: large enough for tables of distinct values."""
+    rng = np.random.default_rng(0)
+    for dtype, bands in product((np.uint8, np.uint16, np.float32, np.float64), (1, 3)):
+        yield (rng.random((400, 400, bands)) * 250).astype(dtype)
+
+
+def _cache_folder() -> str:
+    from gmmseg.mixture._kernels import em_pass
+
+    return em_pass.stats.cache_path or "memory only: no cache folder is writable"

@@ -1,0 +1,329 @@
+"""A segmentation as files: which, under what names, and all of them or none."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg._check import check_choice
+from gmmseg.errors import GmmsegError, InvalidParameterError, OutputExistsError, WriteError
+from gmmseg.image import Image
+from gmmseg.io import image_info, printable, write_npz, write_png, write_text, write_tiff
+from gmmseg.segmentation import Segmentation
+
+__all__ = [
+    "PROBABILITY_FORMATS",
+    "OutputOptions",
+    "check_outputs",
+    "planned_outputs",
+    "stem_of_output",
+    "write_outputs",
+]
+
+#: How soft masks are written; the first is the usual one.
+PROBABILITY_FORMATS = ("tif", "npz", "png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Which files are written besides the label map.
+
+    Attributes
+    ----------
+    overlay : bool
+        The picture with its classes in colour and a legend.
+    masks : bool
+        A mask of 0 and 255 for each class.
+    probabilities : {"tif", "npz", "png"}, optional
+        One TIFF with a band for each class, one NPZ, or a PNG of 16 bits for each class.
+    entropy, novelty : bool
+        Maps of uncertainty.
+    save_model : bool
+        The model.
+    """
+
+    overlay: bool = True
+    masks: bool = False
+    probabilities: str | None = None
+    entropy: bool = False
+    novelty: bool = False
+    save_model: bool = False
+
+    def __post_init__(self) -> None:
+        if self.probabilities is not None:
+            check_choice(self.probabilities, "probabilities", PROBABILITY_FORMATS)
+
+
+#: How the names of outputs end, after the stem of the input.
+_OUTPUT_NAME = re.compile(
+    r"(.+?)(_(labels|overlay|entropy|novelty|mask_\d+|prob(_\d+)?)\.(png|tif|npz)|\.gmm\.json)"
+)
+
+
+def planned_outputs(
+    base: str | os.PathLike[str],
+    k: int,
+    options: OutputOptions = OutputOptions(),
+    *,
+    volume: bool = False,
+    tiff: bool = False,
+    labels: str | os.PathLike[str] | None = None,
+    model: str | os.PathLike[str] | None = None,
+) -> dict[str, Path]:
+    """Names of the files that a segmentation will be written to.
+
+    Parameters
+    ----------
+    base : path
+        Folder and stem of the names.
+    k : int
+        Number of classes.
+    options : OutputOptions
+    volume, tiff : bool
+        Whether the image is three-dimensional, and whether it came from a TIFF: label maps are
+        then TIFF too, otherwise PNG.
+    labels, model : path, optional
+        Other names for the label map and the model.
+
+    Returns
+    -------
+    dict
+        From "labels", "overlay", "mask_1", "probabilities" or "probability_1", "entropy",
+        "novelty" and "model", those that will be written, to their paths.
+
+    Raises
+    ------
+    InvalidParameterError
+        When a format cannot hold the image, or two outputs have one name.
+
+    Examples
+    --------
+    >>> plan = planned_outputs("out/photo", 2, OutputOptions(masks=True))
+    >>> [path.name for path in plan.values()]
+    ['photo_labels.png', 'photo_overlay.png', 'photo_mask_1.png', 'photo_mask_2.png']
+    """
+    picture = "tif" if volume else "png"
+    endings = {"labels": f"_labels.{'tif' if volume or tiff else 'png'}"}
+    if options.overlay:
+        endings["overlay"] = "_overlay.png"
+    if options.masks:
+        endings |= {f"mask_{j}": f"_mask_{j}.{picture}" for j in range(1, k + 1)}
+    if options.probabilities == "png":
+        endings |= {f"probability_{j}": f"_prob_{j}.{picture}" for j in range(1, k + 1)}
+    elif options.probabilities is not None:
+        endings["probabilities"] = f"_prob.{options.probabilities}"
+    endings |= {name: f"_{name}.tif" for name in ("entropy", "novelty") if getattr(options, name)}
+    if options.save_model:
+        endings["model"] = ".gmm.json"
+    plan = {name: Path(f"{os.fspath(base)}{ending}") for name, ending in endings.items()}
+    plan |= {name: Path(path) for name, path in (("labels", labels), ("model", model)) if path}
+    _check_plan(plan, volume=volume)
+    return plan
+
+
+def _check_plan(plan: Mapping[str, Path], *, volume: bool) -> None:
+    if volume and plan["labels"].suffix.lower() == ".png":
+        raise InvalidParameterError(
+            f"the label map of a volume cannot be {printable(plan['labels'])}: a PNG holds one "
+            "plane. Name it .tif."
+        )
+    names: dict[Path, str] = {}
+    for name, path in plan.items():
+        if (other := names.setdefault(path, name)) != name:
+            raise InvalidParameterError(
+                f"{other} and {name} would both be written to {printable(path)}. "
+                "Give one of them another name."
+            )
+
+
+def stem_of_output(name: str) -> str | None:
+    """The stem of the input that a file of this name may be an output of.
+
+    Examples
+    --------
+    >>> stem_of_output("photo_mask_2.png"), stem_of_output("photo_2.png")
+    ('photo', None)
+    """
+    found = _OUTPUT_NAME.fullmatch(name)
+    return found and found[1]
+
+
+def check_outputs(plan: Mapping[str, Path], *, overwrite: bool = False) -> None:
+    """Make sure, before anything is computed, that the files of `plan` can be written.
+
+    Raises
+    ------
+    OutputExistsError
+        When one exists and `overwrite` is False.
+    WriteError
+        When one is a folder, or its folder cannot be written to.
+    """
+    for path in plan.values():
+        name = printable(path)
+        if path.is_dir() and not path.is_symlink():
+            raise WriteError(f"cannot write {name}: it is a folder.")
+        if not overwrite and os.path.lexists(path):
+            raise OutputExistsError(
+                f"{name} exists already. Replace it with overwrite= (--overwrite)."
+            )
+    for folder in {path.parent for path in plan.values()}:
+        there = next(f for f in (folder, *folder.parents) if f.exists())
+        if not there.is_dir():
+            raise WriteError(f"cannot write into {printable(folder)}: {there.name} is a file.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise WriteError(f"cannot write into {printable(there)}: it is not permitted.")
+
+
+def write_outputs(
+    segmentation: Segmentation, plan: Mapping[str, Path], *, overwrite: bool = False
+) -> None:
+    """Write the files of `plan`: all of them, or none when one cannot be written.
+
+    They are written to hidden folders beside their places and moved there in the end. Folders
+    that are not there are made.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+    plan : dict
+        Of `planned_outputs`.
+    overwrite : bool
+        Replace files that exist.
+
+    Raises
+    ------
+    OutputExistsError
+        When a file exists and `overwrite` is False.
+    WriteError
+        When one cannot be written. Nothing has changed then.
+    """
+    check_outputs(plan, overwrite=overwrite)
+    try:
+        with ExitStack() as stack:
+            staging = {
+                folder: stack.enter_context(_staging(folder))
+                for folder in dict.fromkeys(path.parent for path in plan.values())
+            }
+            staged = {name: staging[path.parent] / path.name for name, path in plan.items()}
+            for name, path in staged.items():
+                kind, _, label = name.partition("_")
+                _WRITERS[kind](segmentation, path, int(label or 0))
+            check_outputs(plan, overwrite=overwrite)
+            for name, path in plan.items():
+                staged[name].replace(path)
+    except GmmsegError:
+        raise
+    except OSError as error:
+        place = printable(plan["labels"].parent)
+        raise WriteError(f"cannot write into {place}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A hidden folder on the same disk, from which files can be moved at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".gmmseg-", dir=folder) as name:
+        yield Path(name)
+
+
+def _write_labels(segmentation: Segmentation, path: Path, _: int) -> None:
+    if path.suffix.lower() == ".png":
+        write_png(path, segmentation.labels)
+    else:
+        _write_map(segmentation.image, path, segmentation.labels, nodata=0)
+
+
+def _write_overlay(segmentation: Segmentation, path: Path, _: int) -> None:
+    write_png(path, segmentation.overlay(legend=True))
+
+
+def _write_mask(segmentation: Segmentation, path: Path, label: int) -> None:
+    _write_picture(segmentation.image, path, segmentation.mask(label))
+
+
+def _write_probabilities(segmentation: Segmentation, path: Path, _: int) -> None:
+    soft = segmentation.probabilities
+    if path.suffix == ".npz":
+        write_npz(path, probabilities=soft)
+    else:
+        names = tuple(f"class {j}" for j in range(1, segmentation.k + 1))
+        _write_map(segmentation.image, path, soft, band_names=names)
+
+
+def _write_probability(segmentation: Segmentation, path: Path, label: int) -> None:
+    levels = np.rint(segmentation.probability(label) * np.float32(65535)).astype(np.uint16)
+    _write_picture(segmentation.image, path, levels)
+
+
+def _write_entropy(segmentation: Segmentation, path: Path, _: int) -> None:
+    _write_map(segmentation.image, path, segmentation.entropy, nodata=np.nan)
+
+
+def _write_novelty(segmentation: Segmentation, path: Path, _: int) -> None:
+    _write_map(segmentation.image, path, segmentation.novelty, nodata=np.nan)
+
+
+def _write_model(segmentation: Segmentation, path: Path, _: int) -> None:
+    write_text(path, segmentation.model.to_json())
+
+
+#: By the first word of an output's name.
+_WRITERS: dict[str, Callable[[Segmentation, Path, int], None]] = {
+    "labels": _write_labels,
+    "overlay": _write_overlay,
+    "mask": _write_mask,
+    "probabilities": _write_probabilities,
+    "probability": _write_probability,
+    "entropy": _write_entropy,
+    "novelty": _write_novelty,
+    "model": _write_model,
+}
+
+
+def _write_picture(image: Image, path: Path, values: NDArray[Any]) -> None:
+    """A PNG, or a TIFF when it is a volume."""
+    if path.suffix == ".png":
+        write_png(path, values)
+    else:
+        _write_map(image, path, values)
+
+
+def _write_map(
+    image: Image,
+    path: Path,
+    values: NDArray[Any],
+    *,
+    nodata: float | None = None,
+    band_names: tuple[str, ...] = (),
+) -> None:
+    """A TIFF that lies where the image lies: in space or on earth."""
+    axes = ("YX" if image.ndim == 2 else "ZYX") + ("C" if values.ndim > image.ndim else "")
+    write_tiff(
+        path,
+        values,
+        axes=axes,
+        spacing=image.spacing,
+        unit=image.unit,
+        nodata=nodata,
+        band_names=band_names,
+        georeference=_georeference(image),
+    )
+
+
+def _georeference(image: Image) -> Path | None:
+    """The file of the image when it is a TIFF whose place on earth holds for the image."""
+    if image.path is None or image.ndim != 2:
+        return None
+    facts = image_info(image.path)
+    sides = tuple(n for axis, n in zip(facts["axes"], facts["shape"], strict=True) if axis in "YX")
+    same = facts["format"] == "TIFF" and facts["orientation"] == 1 and sides == image.shape
+    return image.path if same else None
