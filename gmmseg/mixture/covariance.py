@@ -59,6 +59,14 @@ class CovarianceType(ABC):
     def blend(self, covariances: Array, other: Array, chosen: NDArray[np.bool_]) -> Array:
         """`other` for the chosen components, `covariances` for the rest."""
 
+    def free(self, covariances: Array) -> Array:
+        """Covariances as a vector in which every value is allowed: logarithms of variances."""
+        return np.log(covariances).ravel()
+
+    def from_free(self, vector: Array, shape: tuple[int, ...]) -> Array:
+        """The inverse of `free`; not finite when the vector is far out."""
+        return _safe_exp(vector).reshape(shape)
+
 
 class _PerComponent(CovarianceType):
     """Types whose first axis is the component."""
@@ -71,9 +79,27 @@ class _PerComponent(CovarianceType):
         return np.where(chosen, other, covariances)
 
 
-class _Full(_PerComponent):
-    name = "full"
+class _Matrices(CovarianceType):
+    """Types with off-diagonal elements: their free form is the log-Cholesky factor."""
+
     is_matrix = True
+
+    def free(self, covariances: Array) -> Array:
+        lower: Array = np.linalg.cholesky(covariances).astype(np.float64)
+        diagonal = np.arange(covariances.shape[-1])
+        lower[..., diagonal, diagonal] = np.log(lower[..., diagonal, diagonal])
+        return lower.ravel()
+
+    def from_free(self, vector: Array, shape: tuple[int, ...]) -> Array:
+        lower = vector.reshape(shape).copy()
+        diagonal = np.arange(shape[-1])
+        lower[..., diagonal, diagonal] = _safe_exp(lower[..., diagonal, diagonal])
+        with np.errstate(over="ignore", invalid="ignore"):
+            return lower @ np.swapaxes(lower, -1, -2)
+
+
+class _Full(_Matrices, _PerComponent):
+    name = "full"
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features, n_features
@@ -91,9 +117,8 @@ class _Full(_PerComponent):
         return covariances * np.outer(factor, factor)
 
 
-class _Tied(CovarianceType):
+class _Tied(_Matrices):
     name = "tied"
-    is_matrix = True
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_features, n_features
@@ -164,6 +189,11 @@ COVARIANCE_TYPES: dict[str, CovarianceType] = {
 }
 
 
+def _safe_exp(logs: Array) -> Array:
+    with np.errstate(over="ignore", under="ignore"):
+        return np.exp(logs)
+
+
 def whitening(expanded: Array) -> tuple[Array, Array]:
     """Whitening factors and log determinants of the precisions.
 
@@ -189,18 +219,19 @@ def whitening(expanded: Array) -> tuple[Array, Array]:
 def _cholesky(matrix: Array) -> Array:
     """Lower Cholesky factor; a matrix that has none is repaired by raising its eigenvalues."""
     try:
-        return np.linalg.cholesky(matrix)
+        return np.linalg.cholesky(matrix).astype(np.float64, copy=False)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(matrix)
         floor = max(values[-1] * _SMALLEST_EIGENVALUE, np.finfo(np.float64).tiny)
         repaired = (vectors * np.maximum(values, floor)) @ vectors.T
-        return np.linalg.cholesky(repaired + np.diag(np.full(len(values), floor)))
+        floored = repaired + np.diag(np.full(len(values), floor))
+        return np.linalg.cholesky(floored).astype(np.float64, copy=False)
 
 
 def _inverse_triangle(lower: Array) -> Array:
     """Inverse of a lower triangular matrix; scipy would cost 0.3 s of import time."""
-    inverse: Array = np.linalg.solve(lower, np.eye(len(lower)))
-    return np.tril(inverse)
+    inverse = np.linalg.solve(lower, np.eye(len(lower)))
+    return np.tril(inverse).astype(np.float64, copy=False)
 
 
 def random_factors(expanded: Array) -> Array:

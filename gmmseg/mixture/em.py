@@ -18,6 +18,7 @@ from gmmseg.errors import (
     InvalidParameterError,
 )
 from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.acceleration import Squarem
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import statistics_of_rows
@@ -29,7 +30,7 @@ __all__ = ["CRITERIA", "EMOptions", "Fit", "accumulate", "fit_mixture"]
 
 Array = NDArray[np.float64]
 
-#: Called after every iteration with its number (from 1) and the mean log-likelihood per row.
+#: Called after every EM step or leap with the number of passes and the mean log-likelihood.
 Callback = Callable[[int, float], object]
 
 #: From the standard deviation of each feature to its factor in the distances of the start.
@@ -53,10 +54,14 @@ class EMOptions:
         Number of starts; the fit with the highest likelihood is kept.
     tol : float
         EM has converged when the mean log-likelihood per row (nats) grows by less than this in
-        an iteration, or, with ``criterion="parameters"``, when no weight, no mean and no
+        an EM step, or, with ``criterion="parameters"``, when no weight, no mean and no
         standard deviation (in standard deviations of the data) changes by more.
     criterion : {"likelihood", "parameters"}
     max_iter : int
+        Passes over the rows, leaps included.
+    accelerate : bool
+        Leap between EM steps (SQUAREM) where the likelihood allows it. The same optimum in
+        fewer passes; turn it off for EM step by step.
     reg_covar : float
         Added to every variance, relative to the variance of that feature in the data: the
         units do not matter.
@@ -67,9 +72,10 @@ class EMOptions:
     covariance_type: str = "full"
     init: str = "kmeans"
     n_init: int = 1
-    tol: float = 1e-5
+    tol: float = 1e-6
     criterion: str = "likelihood"
     max_iter: int = 500
+    accelerate: bool = True
     reg_covar: float = 1e-6
     rng: int = 0
 
@@ -80,6 +86,10 @@ class EMOptions:
         check_real(self.tol, "tol", minimum=0.0)
         check_choice(self.criterion, "criterion", CRITERIA)
         check_integer(self.max_iter, "max_iter", minimum=1)
+        if not isinstance(self.accelerate, bool):
+            raise InvalidParameterError(
+                f"accelerate must be True or False, got {self.accelerate!r}."
+            )
         check_real(self.reg_covar, "reg_covar", minimum=0.0)
         check_integer(self.rng, "rng", minimum=0)
 
@@ -98,10 +108,11 @@ class Fit:
     log_likelihood : float
         Total log-likelihood of the rows under `mixture`, in nats.
     history : tuple of float
-        Mean log-likelihood per unit of weight before each iteration and, last, of `mixture`.
+        Mean log-likelihood per unit of weight of the start, after every EM step and every leap
+        that was taken; the last is that of `mixture`. It never falls.
     converged : bool
     n_iter : int
-        EM iterations done.
+        Passes over the rows that changed the parameters, or tried to.
     warnings : tuple of str
         What a person should know: not converged, components without rows.
     """
@@ -125,6 +136,7 @@ def fit_mixture(
     tol: float = _DEFAULTS.tol,
     criterion: str = _DEFAULTS.criterion,
     max_iter: int = _DEFAULTS.max_iter,
+    accelerate: bool = _DEFAULTS.accelerate,
     reg_covar: float = _DEFAULTS.reg_covar,
     rng: int = _DEFAULTS.rng,
     threads: int | None = None,
@@ -141,7 +153,7 @@ def fit_mixture(
         Finite real numbers of any type and memory layout. Integers of up to 16 bits and float32
         are computed in float32 with float64 sums, all else in float64.
     n_components : int
-    covariance_type, n_init, tol, criterion, max_iter, reg_covar, rng
+    covariance_type, n_init, tol, criterion, max_iter, accelerate, reg_covar, rng
         As in `EMOptions`.
     sample_weight : array_like of shape (n_samples,), optional
         Not negative. A row of weight 3 equals three rows.
@@ -188,6 +200,7 @@ def fit_mixture(
         tol=tol,
         criterion=criterion,
         max_iter=max_iter,
+        accelerate=accelerate,
         reg_covar=reg_covar,
         rng=rng,
     )
@@ -306,19 +319,35 @@ def _run(
     callback: Callback | None,
 ) -> Fit:
     """EM from one start until it has converged; everything in the frame."""
-    history: list[float] = []
-    converged = False
     statistics = _e_step(rows, mixture, workers)
-    history.append(statistics.mean_log_likelihood)
+    history = [statistics.mean_log_likelihood]
+    converged = False
     n_iter = 0
-    while n_iter < options.max_iter and not converged:
-        previous, mixture = mixture, statistics.m_step(mixture, ridge)
-        statistics = _e_step(rows, mixture, workers)
-        history.append(statistics.mean_log_likelihood)
-        n_iter += 1
+    squarem = Squarem() if options.accelerate else None
+
+    def advance(to: Mixture, found: Statistics) -> None:
+        nonlocal mixture, statistics
+        mixture, statistics = to, found
+        history.append(found.mean_log_likelihood)
         if callback is not None:
             callback(n_iter, history[-1] + rows.frame.log_scale)
+
+    while n_iter < options.max_iter and not converged:
+        previous, following = mixture, statistics.m_step(mixture, ridge)
+        n_iter += 1
+        advance(following, _e_step(rows, following, workers))
         converged = _change(options.criterion, history, previous, mixture) < options.tol
+        if squarem is None or converged or n_iter == options.max_iter:
+            continue
+        third = statistics.m_step(mixture, ridge)
+        leap = squarem.leap(previous, mixture, third, history[-1] - history[-2])
+        if leap is not None:
+            n_iter += 1
+            found = statistics_of_rows(rows, leap, workers)
+            better = found.mean_log_likelihood >= history[-1]
+            squarem.learn(accepted=better)
+            if better:
+                advance(leap, found)
     return Fit(
         mixture=mixture,
         log_likelihood=statistics.log_likelihood,
