@@ -7,8 +7,8 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from gmmseg.errors import GmmsegError, InvalidDataError, ReadError
 from gmmseg.io.names import printable
@@ -24,10 +24,14 @@ _PLAIN_REASONS: dict[type[BaseException], str] = {
     struct.error: "the file is damaged or cut short.",
     zlib.error: "the file is damaged or cut short.",
     EOFError: "the file is cut short.",
+    SyntaxError: "the file is damaged or cut short.",  # Pillow's word for it
     IndexError: "the file is malformed.",
     KeyError: "the file is malformed.",
     UnicodeError: "the file is malformed.",
     AssertionError: "the file is malformed.",
+    AttributeError: "the file is malformed.",
+    TypeError: "the file is malformed.",
+    ArithmeticError: "the file is malformed.",
 }
 
 
@@ -57,38 +61,48 @@ def _reason(error: Exception) -> str:
     return text if text.endswith(".") else text + "."
 
 
-class _Quiet:
-    """Keeps the warnings of Pillow and tifffile, and tifffile's log, from the user.
+class _Shared:
+    """A change of the whole process that several threads may want at the same time.
 
-    `warnings.catch_warnings` changes the whole process and must not overlap between threads, so
-    all readers share one: the first to come installs it, the last to leave removes it. Only
-    the two packages are silenced; what other threads warn about meanwhile is still seen.
+    The first to come makes it, the last to leave undoes it. Without this two overlapping
+    `warnings.catch_warnings` would leave the filters of the one as the state for good.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
+        self._change = change
         self._lock = threading.Lock()
         self._inside = 0
-        self._caught: warnings.catch_warnings[None] | None = None
+        self._made: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> None:
         with self._lock:
+            if self._inside == 0:
+                self._made = self._change()
+                self._made.__enter__()
             self._inside += 1
-            if self._inside == 1:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.filterwarnings("ignore", module=r"(PIL|tifffile)(\.|$)")
-                logging.getLogger("tifffile").addFilter(_drop)
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0 and self._caught is not None:
-                self._caught.__exit__(None, None, None)
-                logging.getLogger("tifffile").removeFilter(_drop)
+            if self._inside == 0 and self._made is not None:
+                self._made.__exit__(None, None, None)
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Silence Pillow and tifffile, and only them: others may want to warn meanwhile."""
+    log = logging.getLogger("tifffile")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(PIL|tifffile)(\.|$)")
+        log.addFilter(_drop)
+        try:
+            yield
+        finally:
+            log.removeFilter(_drop)
 
 
 def _drop(_: logging.LogRecord) -> bool:
     return False
 
 
-_quiet = _Quiet()
+_quiet = _Shared(_without_noise)

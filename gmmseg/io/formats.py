@@ -70,21 +70,23 @@ _MEDICAL = (
     (rb".{4}n[+i]2\0\r\n\x1a\n", "NIfTI"),
     (rb".{128}DICM", "DICOM"),
 )
+_UNPACK = " Unpack it first."
 _OTHERS = (
-    (rb"%PDF", "a PDF document"),
-    (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
-    (rb"PK\x03\x04", "a zip archive (NPZ, OME-Zarr and others are such)"),
-    (rb"\x1f\x8b", "compressed by gzip (NIfTI is not supported yet); unpack it first"),
-    (rb"BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd", "a compressed archive; unpack it first"),
-    (rb"\x89HDF", "HDF5"),
-    (rb"8BPS", "a Photoshop document"),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
-    (rb"....ftyp(avif|avis)", "AVIF"),
-    (rb"....ftyp", "HEIF or a video"),
-    (rb"SIMPLE  =", "FITS"),
-    (rb"\s*<(\?xml|svg|!DOCTYPE|html)", "text (SVG, XML or HTML)"),
-    (rb"P7\s", "PAM"),
+    (rb"%PDF", "a PDF document", ""),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript (EPS)", ""),
+    (rb"PK\x03\x04", "a zip archive (NPZ and OME-Zarr are such)", _UNPACK),
+    (rb"\x1f\x8b", "compressed by gzip", _UNPACK + " NIfTI (.nii.gz) is not supported yet."),
+    (rb"BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd", "a compressed archive", _UNPACK),
+    (rb"\x89HDF", "HDF5", ""),
+    (rb"8BPS", "a Photoshop document", ""),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000", ""),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL", ""),
+    (rb"....ftyp(avif|avis)", "AVIF", ""),
+    (rb"....ftyp", "HEIF or a video", ""),
+    (rb"SIMPLE  =", "FITS", ""),
+    (rb"\s*<(\?xml|svg|!DOCTYPE|html)", "text (SVG, XML or HTML)", ""),
+    (rb"P7\s", "PAM", ""),
+    (rb"", "of an unknown kind", ""),
 )
 
 
@@ -99,10 +101,10 @@ def format_of(source: Source) -> Format:
     for known in _FORMATS:
         if _begins(source, known.magic):
             return known
-    kind = next((kind for magic, kind in _OTHERS if _begins(source, magic)), "of an unknown kind")
+    kind, remedy = next((kind, remedy) for magic, kind, remedy in _OTHERS if _begins(source, magic))
     raise UnsupportedFormatError(
-        f"{source.name} is {kind}, which gmmseg does not read. It reads {READABLE}; the format "
-        "is known by the content, whatever the file is called."
+        f"{source.name} is {kind}, which gmmseg does not read.{remedy} It reads {READABLE}; "
+        "the format is known by the content, whatever the file is called."
     )
 
 

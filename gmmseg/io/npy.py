@@ -75,7 +75,10 @@ def _header_fields(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np
             f"cannot read {name}: NPY version {version[0]}.{version[1]} is only used for "
             "records, which are no image."
         )
-    shape, fortran, dtype = _HEADER_READERS[version](file)
+    try:
+        shape, fortran, dtype = _HEADER_READERS[version](file)
+    except Exception as error:  # NumPy parses it as Python, so anything can go wrong
+        raise ReadError(f"cannot read {name}: its header is malformed or cut short.") from error
     if min(shape, default=1) < 0:
         raise ReadError(f"cannot read {name}: its header declares a negative shape {shape}.")
     return shape, fortran, dtype

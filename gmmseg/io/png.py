@@ -1,7 +1,4 @@
-"""PNG: the header by our own walk over the chunks, deep colour by OpenCV, the rest by Pillow.
-
-Pillow reduces 16 bits of colour to 8 without a word (python-pillow/Pillow#7723).
-"""
+"""PNG: header by our own walk over the chunks, deep colour by `png_deep`, the rest by Pillow."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg._optional import import_optional
 from gmmseg.errors import ReadError
 from gmmseg.image import Image
 from gmmseg.io.assembly import Decoded, assemble
@@ -23,6 +19,7 @@ from gmmseg.io.limits import check_content, check_pixels
 from gmmseg.io.options import ReadOptions
 from gmmseg.io.orientation import UPRIGHT, orientation_of_exif
 from gmmseg.io.pictures import alpha_of_colour, pillow_picture, split_picture
+from gmmseg.io.png_deep import deep_values
 from gmmseg.io.remarks import Remarks
 from gmmseg.io.source import Source
 
@@ -164,16 +161,12 @@ def _decode_deep(source: Source, png: _Png, frame: int, orientation: int) -> Dec
             f"cannot read frame {frame} of {source.name}: of an animated PNG with 16 bits of "
             "colour only the first frame is read."
         )
-    cv2 = import_optional("cv2")
-    stored = np.frombuffer(source.read(), dtype=np.uint8)
-    bgr: NDArray[Any] | None = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED)
-    if bgr is None or bgr.shape[:2] != (png.rows, png.cols) or bgr.dtype != np.uint16:
-        raise ReadError(f"cannot read {source.name}: the file is damaged or cut short.")
-    # OpenCV gives grey with alpha as four channels, too.
-    values = bgr[..., :1] if png.colour_type == _GREY_ALPHA else bgr[..., 2::-1]
-    alpha = bgr[..., 3] if png.colour_type in (_GREY_ALPHA, _RGB_ALPHA) else None
-    values = np.ascontiguousarray(values)
-    if png.transparent_colour is not None:
+    samples = _SAMPLES[png.colour_type]
+    values = deep_values(source, (png.rows, png.cols, samples), interlaced=png.interlaced)
+    alpha: NDArray[Any] | None = None
+    if png.colour_type in (_GREY_ALPHA, _RGB_ALPHA):
+        values, alpha = values[..., :-1], values[..., -1]
+    elif png.transparent_colour is not None:
         alpha = alpha_of_colour(values, png.transparent_colour)
     return Decoded(
         values=values,

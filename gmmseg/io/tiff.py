@@ -28,7 +28,8 @@ from gmmseg.io.orientation import ORIENTATION_TAG, valid_orientation
 from gmmseg.io.pictures import pillow_picture
 from gmmseg.io.remarks import Remarks
 from gmmseg.io.source import Source
-from gmmseg.io.tiff_colour import alpha_sample, meaning_of_samples, photometric
+from gmmseg.io.tiff_chain import chain_is_whole
+from gmmseg.io.tiff_colour import alpha_sample, bits_of, meaning_of_samples, photometric
 from gmmseg.io.tiff_tags import band_names, nodata_values, pixel_size
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def read_tiff(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
         header = _header(tif, part)
         check_pixels(source.name, header, options)
         _check_segments(source, part)
+        _check_chain(source, tif, remarks)
         values = bands_last(_decoded(source, part).reshape(part.shape), axes)
         page = part.page
         decoded = replace(
@@ -107,6 +109,7 @@ def tiff_header(source: Source, options: ReadOptions) -> Header:
 def _opened(source: Source) -> Iterator[TiffFile]:
     import tifffile
 
+    chain_is_whole(source)
     # OME-XML may name other files; a file from elsewhere must not make us open them.
     with source.open() as file, tifffile.TiffFile(file, _multifile=False) as tif:
         if not tif.pages:
@@ -121,7 +124,7 @@ def _header(tif: TiffFile, part: _Part) -> Header:
         shape=part.shape,
         axes=part.axes,
         dtype=np.dtype(page.dtype).newbyteorder("="),
-        bits=page.bitspersample,
+        bits=bits_of(page),
         frames=sum(_n_planes(series) for series in tif.series),
         alpha=alpha_sample(page) is not None,
         orientation=valid_orientation(_tag(page, ORIENTATION_TAG)),
@@ -197,13 +200,28 @@ def _check_segments(source: Source, part: _Part) -> None:
         if stored is None:
             raise ReadError(f"cannot read {source.name}: page {i} of the stack is missing.")
         lengths = np.asarray(stored.databytecounts, dtype=np.int64)
-        ends = np.asarray(stored.dataoffsets, dtype=np.int64) + lengths
-        if ends.max(initial=0) > source.size:
+        offsets = np.asarray(stored.dataoffsets, dtype=np.int64)
+        if offsets.shape != lengths.shape:
+            raise ReadError(f"cannot read {source.name}: the file is malformed.")
+        if (offsets + lengths).max(initial=0) > source.size:
             raise ReadError(f"cannot read {source.name}: the file is cut short.")
         # GDAL leaves out blocks of nodata altogether: offset and length are 0.
         share = np.count_nonzero(lengths) / max(1, lengths.size)
-        needed = int(prod(page.shape) * page.bitspersample // 8 * share)
+        needed = int(prod(page.shape) * bits_of(page) // 8 * share)
         check_content(source.name, needed, int(lengths.sum()), _compression(page))
+
+
+def _check_chain(source: Source, tif: TiffFile, remarks: Remarks) -> None:
+    """Tell of pages that are missing at the end, which tifffile passes over."""
+    promised = (tif.imagej_metadata or {}).get("images", 0)
+    found = sum(_n_planes(series) for series in tif.series)
+    if isinstance(promised, int) and promised > found:
+        raise ReadError(
+            f"cannot read {source.name}: the file is cut short, it holds {found} of its "
+            f"{promised} planes."
+        )
+    if not chain_is_whole(source):
+        remarks.warn("its chain of pages leads beyond the end of the file, which may be cut short")
 
 
 def _decoded(source: Source, part: _Part) -> NDArray[Any]:

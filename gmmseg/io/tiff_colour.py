@@ -29,7 +29,7 @@ def meaning_of_samples(
     if kind == "PALETTE" and page.colormap is not None:
         return _palette(values, page, options, remarks)
     if kind == "MINISWHITE" and values.dtype.kind in "bu":
-        values = _inverted(values, page.bitspersample)
+        values = _inverted(values, bits_of(page))
         remarks.note("inverted, because the file stores white as 0")
     values, alpha = _split_alpha(values, page)
     if kind == "SEPARATED" and values.shape[-1] == 4 and values.dtype.kind == "u":
@@ -46,6 +46,12 @@ def photometric(page: TiffPage) -> str:
     """Name of the colour model."""
     found = page.photometric
     return getattr(found, "name", str(found))
+
+
+def bits_of(page: TiffPage) -> int:
+    """Bits per sample; the least where they differ (red 5, green 6, blue 5)."""
+    bits: int | tuple[int, ...] = page.bitspersample
+    return min(bits) if isinstance(bits, tuple) else bits
 
 
 def alpha_sample(page: TiffPage) -> int | None:

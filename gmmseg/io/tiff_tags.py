@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from gmmseg.io.names import printable
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -136,7 +139,7 @@ def band_names(page: TiffPage) -> tuple[str, ...]:
     for attributes, content in re.findall(r"<Item\b([^>]*)>([^<]*)</Item>", str(text)):
         sample = re.search(r'\bsample="(\d+)"', attributes)
         if sample and 'role="description"' in attributes:
-            names[int(sample.group(1))] = content
+            names[int(sample.group(1))] = printable(unescape(content))
     return (
         tuple(names[i] for i in range(len(names))) if set(names) == set(range(len(names))) else ()
     )
