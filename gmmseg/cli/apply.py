@@ -19,10 +19,11 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What ``gmmseg apply`` takes."""
+    parser.usage = "gmmseg apply MODEL INPUT... [-o OUT] [options]"
     parser.add_argument("model_used", metavar="MODEL", help="a model file, *.gmm.json")
     groups.add_inputs(parser)
     labelling.add_arguments(parser)
-    parser.set_defaults(fits=False, strict=False, save_model=False, model_file=None)
+    parser.set_defaults(fits=False, strict=False, model_file=None)
 
 
 def run(args: Namespace) -> int:

@@ -26,6 +26,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What ``gmmseg fit`` takes."""
+    parser.usage = "gmmseg fit INPUT... -k K -o MODEL.gmm.json [options]"
     groups.add_inputs(parser)
     groups.add_classes(parser)
     parser.add_argument(

@@ -47,8 +47,8 @@ def run(args: Namespace) -> int:
 
 def _facts(path: Path) -> dict[str, Any]:
     if _is_json(path):
-        return {"kind": "model"} | _model_facts(load_model(path))
-    return {"kind": "image"} | image_info(path)
+        return {"type": "model"} | _model_facts(load_model(path))
+    return {"type": "image"} | image_info(path)
 
 
 def _is_json(path: Path) -> bool:

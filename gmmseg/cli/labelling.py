@@ -41,6 +41,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     groups.add_messages(parser)
 
 
+#: Written files that are told by name, unless verbose.
+_MOST_NAMES = 3
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Job:
     """What is done with every input of a run."""
@@ -68,18 +72,18 @@ class _Job:
         )
         check_not_an_input(plan.values(), _files_read(source, self.args))
         check_outputs(plan, overwrite=self.args.overwrite)
-        segmentation = self._label(image)
-        write_outputs(segmentation, plan, overwrite=self.args.overwrite)
+        with self.console.telling_of_compilation():
+            segmentation = self._label(image)
+            write_outputs(segmentation, plan, overwrite=self.args.overwrite)
         self._tell(source, segmentation, plan, time.perf_counter() - started)
         if self.args.strict and not segmentation.to_dict()["fit"].get("converged", True):
             raise InvalidDataError("EM did not converge, and --strict takes that as a failure.")
 
     def _label(self, image: Image) -> Segmentation:
-        with self.console.telling_of_compilation():
-            if self.several:
-                return self.labeller(image, _ignore)
-            with self.console.iterations() as callback:
-                return self.labeller(image, callback)
+        if self.several:
+            return self.labeller(image, _ignore)
+        with self.console.iterations() as callback:
+            return self.labeller(image, callback)
 
     def _tell(
         self, source: Input, segmentation: Segmentation, plan: Mapping[str, Path], seconds: float
@@ -91,9 +95,9 @@ class _Job:
             console.warn(f"{source.name}: {warning}")
         fit = summary["fit"]
         iterations = f"{fit['n_iter']} iterations, " if self.args.fits else ""
-        written = ", ".join(printable(path) for path in plan.values())
         console.say(
-            f"{source.name}: {segmentation.k} classes, {iterations}{seconds:.1f} s -> {written}"
+            f"{source.name}: {segmentation.k} classes, {iterations}{seconds:.1f} s "
+            f"-> {self._written(plan)}"
         )
         if not self.several or console.verbose:
             image = segmentation.image
@@ -104,6 +108,12 @@ class _Job:
         if self.args.json:
             outputs = {name: str(path) for name, path in plan.items()}
             print_json(summary | {"input": source.word, "outputs": outputs})
+
+    def _written(self, plan: Mapping[str, Path]) -> str:
+        names = [printable(path) for path in plan.values()]
+        if self.console.verbose or len(names) <= _MOST_NAMES:
+            return ", ".join(names)
+        return f"{names[0]} and {len(names) - 1} more"
 
 
 def label_inputs(args: Namespace, k: int, labeller: Labeller) -> int:
@@ -138,24 +148,24 @@ def label_inputs(args: Namespace, k: int, labeller: Labeller) -> int:
         console=console,
         several=len(inputs) > 1,
     )
-    failures: dict[Input, str] = {}
+    failures: list[Input] = []
     for source in console.each(inputs):
         try:
             job.run(source, places[source])
         except (GmmsegError, MemoryError) as error:
-            failures[source] = _reason(error, source)
-            print_error(failures[source])
+            failures.append(source)
+            reason = _reason(error, source)
+            print_error(reason)
             if args.json:
-                print_json({"input": source.word, "error": failures[source]})
+                print_json({"input": source.word, "error": reason})
     if outputs.overlay and len(failures) < len(inputs):
         console.say(
             f"Label maps hold the numbers 0 to {k} and look black in most viewers: "
             "look at the overlays beside them."
         )
     if failures and len(inputs) > 1:
-        print_error(f"{len(failures)} of {len(inputs)} inputs failed:")
-        for reason in failures.values():
-            print_error(reason)
+        names = ", ".join(source.name for source in failures)
+        print_error(f"{len(failures)} of {len(inputs)} inputs failed: {names}")
     return 1 if failures else 0
 
 

@@ -39,8 +39,9 @@ Options = TypeVar("Options")
 
 
 def options_of(args: Namespace, kind: type[Options]) -> Options:
-    """The options of `kind` that were given, the others at their defaults."""
-    chosen: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(kind)}  # type: ignore[arg-type]
+    """The options of `kind`; what the command has no argument for stays at its default."""
+    names = (field.name for field in fields(kind))  # type: ignore[arg-type]
+    chosen: dict[str, Any] = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return kind(**chosen)
 
 
@@ -163,6 +164,12 @@ def add_em(parser: ArgumentParser) -> None:
         type=positive_integer,
         default=default.max_iter,
         help="most EM iterations (default: %(default)s)",
+    )
+    group.add_argument(
+        "--no-accelerate",
+        dest="accelerate",
+        action="store_false",
+        help="EM step by step, without leaps: the same optimum in more iterations",
     )
     group.add_argument(
         "--reg-covar",

@@ -23,6 +23,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What ``gmmseg segment`` takes."""
+    parser.usage = "gmmseg segment INPUT... -k K [-o OUT] [options]"
     groups.add_inputs(parser)
     groups.add_classes(parser)
     groups.add_features(parser)
