@@ -107,7 +107,7 @@ class Segmentation:
         """Names of the bands in `table`."""
         image = self.image
         known = image.band_names or (
-            ("red", "green", "blue")
+            ("red", "green", "blue", *(f"band {b + 1}" for b in range(3, image.n_bands)))
             if image.colour
             else ("grey",)
             if image.n_bands == 1
