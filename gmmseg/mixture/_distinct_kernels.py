@@ -1,6 +1,7 @@
-"""Kernels that count distinct rows through a table with one entry for every possible key.
+"""Kernels that count distinct rows of small integers.
 
-A row of small integers is packed into one key: ``key = sum (value_b - low) << (bits * b)``.
+A row is packed into one key of at most 64 bits: ``key = sum (value_b - low) << (bits * b)``. Keys
+of few bits index a table directly; longer ones go through a hash table with linear probing.
 """
 
 import numpy as np
@@ -28,3 +29,49 @@ def look_up(values, low, bits, table, out):
     """Write the table's entry at the key of every row of `values` to `out` (N,)."""
     for i in range(values.shape[0]):
         out[i] = table[_key(values, i, low, bits)]
+
+
+@inline
+def _slot(key, mask):
+    # the golden ratio's bits scatter keys that differ in a few low bits only
+    return ((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & mask
+
+
+@kernel
+def place_keys(keys, n, slots):
+    """Put the numbers of the first `n` keys into empty slots."""
+    mask = np.uint64(slots.shape[0] - 1)
+    for number in range(n):
+        slot = _slot(keys[number], mask)
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = number
+
+
+@kernel
+def hash_rows(values, low, bits, start, slots, keys, counts, index):
+    """Number the distinct rows from row `start` on; return the row where `keys` is full, or N.
+
+    `slots` (a power of two) holds the numbers of the keys, -1 = empty; ``counts[-1]`` holds how
+    many there are. `index` receives the number of every row.
+    """
+    mask = np.uint64(slots.shape[0] - 1)
+    n_keys = counts[-1]
+    for i in range(start, values.shape[0]):
+        key = _key(values, i, low, bits)
+        slot = _slot(key, mask)
+        while slots[slot] >= 0 and keys[slots[slot]] != key:
+            slot = (slot + np.uint64(1)) & mask
+        number = slots[slot]
+        if number < 0:
+            if n_keys == keys.shape[0]:
+                counts[-1] = n_keys
+                return i
+            number = n_keys
+            slots[slot] = number
+            keys[number] = key
+            n_keys += 1
+        counts[number] += 1
+        index[i] = number
+    counts[-1] = n_keys
+    return values.shape[0]

@@ -8,15 +8,27 @@ likelihood, the same responsibilities and the same labels as EM over all pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Distinct", "distinct_rows"]
 
-_MOST_BITS = 24  # a table of counts for every possible row then takes 64 MB
+_MOST_TABLE_BITS = 24  # a table of counts for every possible row then takes 64 MB
+_MOST_KEY_BITS = 64
 _WORTH_A_TABLE = 1 << 17  # with fewer rows sorting is quicker than going through the table
+
+# Hashing costs about as much as three passes of EM over the rows, the way back 4 bytes a row. It
+# pays when it leaves at most half of them.
+_LOOK = 1 << 15
+_WORTH_HASHING = 0.5
+
+
+class _WayBack(Protocol):
+    """From values of the distinct rows to values of all rows."""
+
+    def __call__(self, per_row: NDArray[Any]) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +38,13 @@ class Distinct:
     Attributes
     ----------
     rows : ndarray of shape (M, B)
-        In ascending order of their keys, of the dtype of the values.
+        In ascending order of their keys (the last column counts most), of the dtype of the values.
     counts : ndarray of shape (M,), int64
     """
 
     rows: NDArray[Any]
     counts: NDArray[np.int64]
-    _values: NDArray[Any]
-    _keys: NDArray[np.intp]
+    _look_up: _WayBack
 
     def spread(self, per_row: NDArray[Any]) -> NDArray[Any]:
         """Give every original row what its distinct row has.
@@ -49,23 +60,42 @@ class Distinct:
         """
         if per_row.ndim == 1:
             return self._look_up(per_row)
-        if per_row.shape[1] == 1:
-            return self._look_up(per_row[:, 0])[:, np.newaxis]
         index = self._look_up(np.arange(len(self.rows), dtype=np.int32))
         out = np.empty((per_row.shape[1], len(index)), per_row.dtype)
         for k, column in enumerate(per_row.T):
             np.take(column, index, out=out[k])
         return out.T
 
-    def _look_up(self, per_row: NDArray[Any]) -> NDArray[Any]:
-        from gmmseg.mixture._distinct_kernels import look_up
 
-        low, bits = _packing(self._values.dtype)
-        table = np.zeros(int(self._keys[-1]) + 1, per_row.dtype)
-        table[self._keys] = per_row
-        out = np.empty(len(self._values), per_row.dtype)
-        look_up(self._values, low, bits, table, out)
-        return out
+@dataclass(frozen=True)
+class _Packing:
+    """How rows of small integers become keys."""
+
+    dtype: np.dtype[Any]
+    n_bands: int
+
+    @property
+    def low(self) -> int:
+        return int(np.iinfo(self.dtype).min)
+
+    @property
+    def bits(self) -> int:
+        return 8 * self.dtype.itemsize
+
+    @property
+    def key_bits(self) -> int:
+        return self.bits * self.n_bands
+
+    def keys(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        keys = np.zeros(len(values), np.int64)
+        for b in range(self.n_bands):
+            keys |= (values[:, b].astype(np.int64) - self.low) << (self.bits * b)
+        return keys
+
+    def rows(self, keys: NDArray[np.int64]) -> NDArray[Any]:
+        mask = (1 << self.bits) - 1
+        columns = [((keys >> (self.bits * b)) & mask) + self.low for b in range(self.n_bands)]
+        return np.stack(columns, axis=1).astype(self.dtype)
 
 
 def distinct_rows(values: NDArray[Any]) -> Distinct | None:
@@ -78,8 +108,8 @@ def distinct_rows(values: NDArray[Any]) -> Distinct | None:
     Returns
     -------
     Distinct or None
-        None when the values are not integers of 8 or 16 bits, or when a row has more than
-        24 bits: then there is no small table.
+        None when it does not pay: the values are not integers of 8 or 16 bits, a row has more
+        than 64 bits, or (with more than 24 bits) a sample shows that most rows differ.
 
     Examples
     --------
@@ -90,38 +120,89 @@ def distinct_rows(values: NDArray[Any]) -> Distinct | None:
     >>> found.spread(np.array([0.5, 1.5]))
     array([0.5, 1.5, 0.5])
     """
-    n_bits = 8 * values.dtype.itemsize * values.shape[1]
-    if values.dtype.kind not in "ui" or n_bits > _MOST_BITS or len(values) == 0:
+    if values.dtype.kind not in "ui" or values.dtype.itemsize > 2 or len(values) == 0:
         return None
-    low, bits = _packing(values.dtype)
+    packing = _Packing(values.dtype, values.shape[1])
+    if packing.key_bits > _MOST_KEY_BITS:
+        return None
+    if packing.key_bits <= _MOST_TABLE_BITS:
+        return _by_table(values, packing)
+    return _by_hashing(values, packing) if _repeats(values, packing) else None
+
+
+def _by_table(values: NDArray[Any], packing: _Packing) -> Distinct:
     if len(values) < _WORTH_A_TABLE:
-        keys, counts = np.unique(_pack(values, low, bits), return_counts=True)
+        keys, counts = np.unique(packing.keys(values), return_counts=True)
     else:
-        keys, counts = _count(values, low, bits, 1 << n_bits)
-    mask = (1 << bits) - 1
-    columns = [((keys >> (bits * b)) & mask) + low for b in range(values.shape[1])]
-    rows = np.stack(columns, axis=1).astype(values.dtype)
-    return Distinct(rows, counts.astype(np.int64), values, keys)
+        keys, counts = _count(values, packing)
+
+    def look_up(per_row: NDArray[Any]) -> NDArray[Any]:
+        from gmmseg.mixture._distinct_kernels import look_up
+
+        table = np.zeros(int(keys[-1]) + 1, per_row.dtype)
+        table[keys] = per_row
+        out = np.empty(len(values), per_row.dtype)
+        look_up(values, packing.low, packing.bits, table, out)
+        return out
+
+    return Distinct(packing.rows(keys), counts.astype(np.int64), look_up)
 
 
-def _packing(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Lowest value of an integer type and its number of bits."""
-    return int(np.iinfo(dtype).min), 8 * dtype.itemsize
-
-
-def _pack(values: NDArray[Any], low: int, bits: int) -> NDArray[np.intp]:
-    keys = np.zeros(len(values), np.intp)
-    for b in range(values.shape[1]):
-        keys |= (values[:, b].astype(np.intp) - low) << (bits * b)
-    return keys
-
-
-def _count(
-    values: NDArray[Any], low: int, bits: int, size: int
-) -> tuple[NDArray[np.intp], NDArray[Any]]:
+def _count(values: NDArray[Any], packing: _Packing) -> tuple[NDArray[Any], NDArray[Any]]:
     from gmmseg.mixture._distinct_kernels import count_keys
 
-    table = np.zeros(size, np.uint32 if len(values) < 1 << 32 else np.uint64)
-    count_keys(values, low, bits, table)
+    table = np.zeros(1 << packing.key_bits, np.uint32 if len(values) < 1 << 32 else np.uint64)
+    count_keys(values, packing.low, packing.bits, table)
     keys = np.flatnonzero(table)
     return keys, table[keys]
+
+
+def _repeats(values: NDArray[Any], packing: _Packing) -> bool:
+    """Whether rows repeat so often that counting them pays, by a look at a part of them.
+
+    The number of distinct rows among n grows about as a power of n (Heaps' law), which two parts,
+    one twice as large as the other, tell well enough.
+    """
+    part = values[:: max(1, len(values) // _LOOK)]
+    few, many = (len(np.unique(packing.keys(rows))) for rows in (part[::2], part))
+    expected = many * (len(values) / len(part)) ** np.log2(max(many / few, 1.0))
+    return bool(expected <= _WORTH_HASHING * len(values))
+
+
+def _by_hashing(values: NDArray[Any], packing: _Packing) -> Distinct:
+    from gmmseg.mixture._distinct_kernels import hash_rows
+
+    n = len(values)
+    index = np.empty(n, np.int32)
+    keys = np.empty(1 << 12, np.int64)
+    counts = np.zeros(len(keys) + 1, np.int64)
+    slots = np.full(2 * len(keys), -1, np.int32)
+    done = 0
+    while (done := hash_rows(
+        values, packing.low, packing.bits, done, slots, keys, counts, index
+    )) < n:  # fmt: skip
+        keys, counts, slots = _grown(keys, counts)
+    found = int(counts[-1])
+    order = np.argsort(keys[:found].view(np.uint64), kind="stable")
+    place = np.empty(found, np.int32)
+    place[order] = np.arange(found, dtype=np.int32)
+    np.take(place, index, out=index)
+    rows = packing.rows(keys[:found][order])
+    return Distinct(rows, counts[:found][order], lambda per_row: np.take(per_row, index))
+
+
+def _grown(
+    keys: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """The same keys and counts with four times the room, in slots made anew."""
+    from gmmseg.mixture._distinct_kernels import place_keys
+
+    room = 4 * len(keys)
+    more_keys = np.empty(room, np.int64)
+    more_keys[: len(keys)] = keys
+    more_counts = np.zeros(room + 1, np.int64)
+    more_counts[: len(keys)] = counts[:-1]
+    more_counts[-1] = counts[-1]
+    slots = np.full(2 * room, -1, np.int32)
+    place_keys(more_keys, len(keys), slots)
+    return more_keys, more_counts, slots
