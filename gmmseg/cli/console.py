@@ -10,7 +10,7 @@ from typing import Any, TextIO, TypeVar
 
 from gmmseg.errors import WriteError
 
-__all__ = ["Console", "print_error", "print_json", "print_lines", "show_warning"]
+__all__ = ["Console", "print_bytes", "print_error", "print_json", "print_lines", "show_warning"]
 
 T = TypeVar("T")
 
@@ -115,10 +115,24 @@ def print_json(values: dict[str, Any]) -> None:
 
 def print_lines(lines: Sequence[str]) -> None:
     """Data on stdout, out at once: what reads it may be waiting."""
-    try:
+    with _to_stdout():
         for line in lines:
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+
+
+def print_bytes(content: bytes) -> None:
+    """A whole file on stdout."""
+    with _to_stdout():
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    """A full disk is an error like others; a reader that has gone is left to `main`."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

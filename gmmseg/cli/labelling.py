@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gmmseg.classes import format_table
 from gmmseg.cli import option_groups as groups
-from gmmseg.cli.console import Console, print_error, print_json
+from gmmseg.cli.console import Console, print_bytes, print_error, print_json
 from gmmseg.cli.destinations import (
     Destination,
     check_not_an_input,
@@ -41,6 +43,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     groups.add_messages(parser)
 
 
+STDOUT = "-"
+
 #: Written files that are told by name, unless verbose.
 _MOST_NAMES = 3
 
@@ -57,8 +61,8 @@ class _Job:
     console: Console
     several: bool
 
-    def run(self, source: Input, destination: Destination) -> None:
-        """Read, label, write, tell."""
+    def run(self, source: Input, destination: Destination) -> dict[str, Any]:
+        """Read, label, write, tell; return the summary for programs."""
         started = time.perf_counter()
         image = read_input(source, self.args, self.reading)
         plan = planned_outputs(
@@ -75,9 +79,10 @@ class _Job:
         with self.console.telling_of_compilation():
             segmentation = self._label(image)
             write_outputs(segmentation, plan, overwrite=self.args.overwrite)
-        self._tell(source, segmentation, plan, time.perf_counter() - started)
-        if self.args.strict and not segmentation.to_dict()["fit"].get("converged", True):
-            raise InvalidDataError("EM did not converge, and --strict takes that as a failure.")
+        summary = segmentation.to_dict()
+        self._tell(source, segmentation, summary, plan, time.perf_counter() - started)
+        outputs = {name: str(path) for name, path in plan.items()}
+        return summary | {"input": source.word, "outputs": outputs}
 
     def _label(self, image: Image) -> Segmentation:
         if self.several:
@@ -86,9 +91,14 @@ class _Job:
             return self.labeller(image, callback)
 
     def _tell(
-        self, source: Input, segmentation: Segmentation, plan: Mapping[str, Path], seconds: float
+        self,
+        source: Input,
+        segmentation: Segmentation,
+        summary: dict[str, Any],
+        plan: Mapping[str, Path],
+        seconds: float,
     ) -> None:
-        console, summary = self.console, segmentation.to_dict()
+        console = self.console
         for note in summary["notes"]:
             console.detail(f"{source.name}: {printable(note)}")
         for warning in summary["warnings"]:
@@ -105,11 +115,10 @@ class _Job:
                 segmentation.table, segmentation.band_names, image.unit, image.ndim
             )
             console.say(table)
-        if self.args.json:
-            outputs = {name: str(path) for name, path in plan.items()}
-            print_json(summary | {"input": source.word, "outputs": outputs})
 
     def _written(self, plan: Mapping[str, Path]) -> str:
+        if self.args.output == STDOUT:
+            return "standard output"
         names = [printable(path) for path in plan.values()]
         if self.console.verbose or len(names) <= _MOST_NAMES:
             return ", ".join(names)
@@ -126,47 +135,81 @@ def label_inputs(args: Namespace, k: int, labeller: Labeller) -> int:
     """
     console = groups.console_of(args)
     reading = groups.options_of(args, ReadOptions)
-    outputs = groups.options_of(args, OutputOptions)
-    if args.model_file is not None:
-        outputs = replace(outputs, save_model=True)
-    inputs, left_out = without_own_outputs(find_inputs(args.inputs), args.output)
-    if args.model_file is not None and len(inputs) > 1:
-        raise InvalidParameterError(
-            "--model names one file, but there are several inputs. Write a model for each with "
-            "--save-model, or fit one model to all with gmmseg fit."
-        )
-    if left_out:
-        names = ", ".join(source.name for source in left_out)
-        console.say(f"left out, being outputs of other inputs: {names}")
-    places = destinations(inputs, args.output)
+    inputs = _inputs_of(args, console)
     job = _Job(
         args=args,
         k=k,
         labeller=labeller,
         reading=reading,
-        outputs=outputs,
+        outputs=_outputs_of(args, inputs),
         console=console,
         several=len(inputs) > 1,
     )
+    if args.output != STDOUT:
+        return _label_all(job, destinations(inputs, args.output))
+    with TemporaryDirectory(prefix="gmmseg-") as folder:
+        status = _label_all(job, destinations(inputs, folder))
+        for file in Path(folder).iterdir():
+            print_bytes(file.read_bytes())
+        return status
+
+
+def _label_all(job: _Job, places: Mapping[Input, Destination]) -> int:
     failures: list[Input] = []
-    for source in console.each(inputs):
+    for source, destination in job.console.each(list(places.items())):
+        summary: dict[str, Any] = {"input": source.word}
         try:
-            job.run(source, places[source])
+            summary |= job.run(source, destination)
+            if job.args.strict and not summary["fit"]["converged"]:
+                raise InvalidDataError("EM did not converge, and --strict takes it as a failure.")
         except (GmmsegError, MemoryError) as error:
             failures.append(source)
-            reason = _reason(error, source)
-            print_error(reason)
-            if args.json:
-                print_json({"input": source.word, "error": reason})
-    if outputs.overlay and len(failures) < len(inputs):
-        console.say(
-            f"Label maps hold the numbers 0 to {k} and look black in most viewers: "
+            summary["error"] = _reason(error, source)
+            print_error(summary["error"])
+        if job.args.json:
+            print_json(summary)
+    if job.outputs.overlay and len(failures) < len(places):
+        job.console.say(
+            f"Label maps hold the numbers 0 to {job.k} and look black in most viewers: "
             "look at the overlays beside them."
         )
-    if failures and len(inputs) > 1:
+    if failures and job.several:
         names = ", ".join(source.name for source in failures)
-        print_error(f"{len(failures)} of {len(inputs)} inputs failed: {names}")
+        print_error(f"{len(failures)} of {len(places)} inputs failed: {names}")
     return 1 if failures else 0
+
+
+def _inputs_of(args: Namespace, console: Console) -> tuple[Input, ...]:
+    inputs, left_out = without_own_outputs(find_inputs(args.inputs), args.output)
+    if left_out:
+        names = ", ".join(source.name for source in left_out)
+        console.say(f"left out, being outputs of other inputs: {names}")
+    return inputs
+
+
+def _outputs_of(args: Namespace, inputs: Sequence[Input]) -> OutputOptions:
+    """Which files are written; raises when they do not go together with the rest."""
+    outputs = groups.options_of(args, OutputOptions)
+    if args.model_file is not None:
+        outputs = replace(outputs, save_model=True)
+        if len(inputs) > 1:
+            raise InvalidParameterError(
+                "--model names one file, but there are several inputs. Write a model for each "
+                "with --save-model, or fit one model to all with gmmseg fit."
+            )
+    if args.output != STDOUT:
+        return outputs
+    outputs = replace(outputs, overlay=False)
+    if len(inputs) > 1 or args.json or outputs != OutputOptions(overlay=False):
+        raise InvalidParameterError(
+            "-o - writes the label map of a single input to standard output, and nothing else. "
+            "Name a folder to get several files, or --json."
+        )
+    if sys.stdout.isatty():
+        raise InvalidParameterError(
+            "standard output is a terminal: pipe the label map into a file or another program."
+        )
+    return outputs
 
 
 def _reason(error: Exception, source: Input) -> str:

@@ -271,7 +271,7 @@ def add_outputs(parser: ArgumentParser) -> None:
         "--output",
         metavar="OUT",
         help="a folder; for a single input also the name of the label map, ending in .png or "
-        ".tif (default: beside the input)",
+        ".tif, or - for standard output (default: beside the input)",
     )
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     group.add_argument(
