@@ -1,0 +1,281 @@
+"""Pictures for people: an image as a display shows it, and its classes in colour over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmmseg._check import check_integer, check_real
+from gmmseg.errors import InvalidParameterError
+from gmmseg.image import Image
+from gmmseg.labels import check_labels, grey_map, palette
+from gmmseg.legend import LegendEntry, check_rgb, with_legend
+
+__all__ = ["LegendEntry", "describe_display", "display_rgb", "overlay", "with_legend"]
+
+# --- the image ------------------------------------------------------------------------------
+
+#: Values from which the range of a band is estimated; percentiles of more look the same.
+_SAMPLE = 250_000
+
+#: An 8-bit picture with nearly all values below this is stretched: a fluorescence picture would
+#: otherwise be a black square, and so would its overlay.
+_DIM = 64
+
+
+def display_rgb(image: Image, *, plane: int | None = None) -> NDArray[np.uint8]:
+    """The image as a person should see it.
+
+    8-bit colour and grey are shown as they are, unless they are nearly black. All others are
+    stretched from the 1st to the 99th percentile of the used pixels of the whole image: colour
+    by one range for its three bands, so that hues stay, other bands each by its own. Bands
+    named red, green and blue are taken for that; else three bands count as red, green, blue;
+    the first three of more are shown in reverse, as satellites start with blue; of two bands
+    the first is shown in grey. Pixels that are not used are dark.
+
+    Parameters
+    ----------
+    image : Image
+    plane : int, optional
+        Which plane of a volume, from 0; the middle one when not given.
+
+    Returns
+    -------
+    ndarray of shape (rows, cols, 3), uint8
+
+    Raises
+    ------
+    InvalidParameterError
+        When the image has no such plane.
+
+    Examples
+    --------
+    >>> display_rgb(Image.from_array(np.array([[0.0, 0.5, 1.0]])))[0, :, 0].tolist()
+    [0, 128, 255]
+    """
+    data, valid = _take_plane(image, plane)
+    bands = _shown_bands(image)
+    ranges = _ranges(image, bands)
+    shown = np.empty((*data.shape[:2], 3), np.uint8)
+    if len(bands) == 1:
+        shown[:] = _stretched(data[..., bands[0]], ranges[0])[..., np.newaxis]
+    else:
+        for channel, (band, span) in enumerate(zip(bands, ranges, strict=True)):
+            shown[..., channel] = _stretched(data[..., band], span)
+    if valid is not None:
+        shown[~valid] = shown[~valid] // 3 + 24
+    return shown
+
+
+def describe_display(image: Image) -> str:
+    """What `display_rgb` did to the values, for a caption; empty when they are shown as they are.
+
+    Examples
+    --------
+    >>> describe_display(Image.from_array(np.zeros((4, 5, 6), np.uint16), axes="YXC"))
+    'bands 3, 2, 1; stretched 1-99 %'
+    """
+    bands = _shown_bands(image)
+    parts = []
+    if image.n_bands > 1 and bands != (0, 1, 2):
+        listed = ", ".join(str(band + 1) for band in bands)
+        parts.append(f"band {listed}" if len(bands) == 1 else f"bands {listed}")
+    if None not in _ranges(image, bands):
+        parts.append("stretched 1-99 %")
+    return "; ".join(parts)
+
+
+def _take_plane(image: Image, plane: int | None) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Values and usable pixels of the image or of one plane of the volume."""
+    if image.ndim == 2:
+        if plane is not None:
+            raise InvalidParameterError(f"plane is for volumes; the image is {image.shape}.")
+        return image.data, image.valid
+    n_planes = image.shape[0]
+    index = n_planes // 2 if plane is None else check_integer(plane, "plane", minimum=0)
+    if index >= n_planes:
+        raise InvalidParameterError(
+            f"plane must be less than the number of planes {n_planes}, got {plane}."
+        )
+    valid = image.valid
+    return image.data[index], None if valid is None else valid[index]
+
+
+def _shown_bands(image: Image) -> tuple[int, ...]:
+    """Which bands are shown, as (red, green, blue) or one grey."""
+    names = [name.lower() for name in image.band_names]
+    if not image.colour and {"red", "green", "blue"} <= set(names):
+        return tuple(names.index(colour) for colour in ("red", "green", "blue"))
+    if image.colour or image.n_bands == 3:
+        return (0, 1, 2)
+    return (2, 1, 0) if image.n_bands > 3 else (0,)
+
+
+def _ranges(image: Image, bands: tuple[int, ...]) -> list[tuple[float, float] | None]:
+    """What becomes black and white in each of `bands`; None = shown as it is."""
+    sample = _sample(image)[:, bands]
+    together = image.colour or image.n_bands == 1
+    if together:
+        sample = sample.reshape(-1, 1)
+        bright = len(sample) == 0 or np.percentile(sample, 99) >= _DIM
+        if image.data.dtype == np.uint8 and bright:
+            return [None] * len(bands)
+    spans: list[tuple[float, float] | None] = [_span(column) for column in sample.T]
+    return spans * len(bands) if together else spans
+
+
+def _sample(image: Image) -> NDArray[Any]:
+    """Values of usable pixels on a regular grid, (n, bands)."""
+    step = int(np.ceil((image.n_pixels / _SAMPLE) ** (1 / image.ndim)))
+    # From half a step on: the outermost pixels of scans are often empty.
+    grid = tuple(slice(min(step, n) // 2, None, step) for n in image.shape)
+    part = image.data[grid].reshape(-1, image.n_bands)
+    usable = np.ones(len(part), bool) if image.mask is None else image.mask[grid].reshape(-1)
+    if part.dtype.kind == "f":
+        usable = usable & np.isfinite(part).all(axis=1)
+    return part[usable]
+
+
+def _span(values: NDArray[Any]) -> tuple[float, float]:
+    """1st and 99th percentile; the extremes when these are equal, as with a few bright dots."""
+    if len(values) == 0:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(values.astype(np.float64), (1, 99)))
+    return (low, high) if high > low else (float(values.min()), float(values.max()))
+
+
+def _stretched(band: NDArray[Any], span: tuple[float, float] | None) -> NDArray[np.uint8]:
+    if span is None:
+        return band
+    if span[1] > span[0]:
+        return grey_map(band, *span)
+    return np.full(band.shape, 128, np.uint8)  # constant: neither black nor white
+
+
+# --- the classes ----------------------------------------------------------------------------
+
+#: Strength of a class's colour where the picture is black, relative to where it is white: dark
+#: classes would be invisible at 0 and flat at 1.
+_COLOUR_IN_THE_DARK = 0.8
+
+#: Opacity of the lines between classes.
+_LINE = 0.9
+
+#: With more classes than this, 16 levels of grey do: the table of colours stays small.
+_FINE_GREY = 4096
+
+#: Pixels that are coloured at a time: temporaries stay in the cache.
+_BLOCK = 1 << 15
+
+
+def overlay(
+    rgb: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_labels: int,
+    alpha: float = 0.55,
+    outlines: bool = True,
+) -> NDArray[np.uint8]:
+    """Colour the classes, so that the picture's light and dark stay visible.
+
+    The picture's own colours go: red blood cells in a green class would come out grey, and grass
+    in a blue class would look like the green one.
+
+    Parameters
+    ----------
+    rgb : array_like of shape (rows, cols, 3), uint8
+        The picture, as `display_rgb` makes it.
+    labels : array_like of shape (rows, cols), uint8 or uint16
+        Pixels with label 0 are left as they are.
+    n_labels : int
+        The highest label.
+    alpha : float
+        Strength of the colours, 0..1.
+    outlines : bool
+        Draw lines of one pixel between classes, in the colour of the brighter; none around
+        unused pixels.
+
+    Returns
+    -------
+    ndarray of shape (rows, cols, 3), uint8
+
+    Raises
+    ------
+    InvalidParameterError
+        When shapes, types or values do not fit.
+
+    Examples
+    --------
+    >>> picture = np.full((2, 2, 3), 200, np.uint8)
+    >>> overlay(picture, np.array([[0, 1], [1, 1]], np.uint8), n_labels=1)[0].tolist()
+    [[200, 200, 200], [115, 148, 204]]
+    """
+    picture = check_rgb(rgb)
+    values = check_labels(labels, n_labels)
+    if values.shape != picture.shape[:2]:
+        raise InvalidParameterError(
+            f"labels must have the picture's shape {picture.shape[:2]}, got {values.shape}."
+        )
+    if check_real(alpha, "alpha", minimum=0) > 1:
+        raise InvalidParameterError(f"alpha must be at most 1, got {alpha}.")
+    shift = 0 if n_labels <= _FINE_GREY else 4
+    table = _colour_table(n_labels, alpha, 256 >> shift, outlines)
+    codes = _line_codes(values, n_labels) if outlines else values
+    return _look_up(picture, codes, table, shift)
+
+
+def _colour_table(n_labels: int, alpha: float, levels: int, outlines: bool) -> NDArray[np.uint8]:
+    """Colour of each class at each level of grey, then of the lines, (codes * levels, 3)."""
+    grey = np.linspace(0, 255, levels, dtype=np.float32)[:, np.newaxis]
+    opacity = alpha * (_COLOUR_IN_THE_DARK + (1 - _COLOUR_IN_THE_DARK) * grey / 255)
+    colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(n_labels)])[:, np.newaxis]
+    table = [(1 - alpha) * grey + opacity * colours]
+    if outlines:
+        table.append((1 - _LINE) * grey + _LINE * colours)
+    return np.rint(np.concatenate(table)).astype(np.uint8).reshape(-1, 3)
+
+
+def _line_codes(labels: NDArray[Any], n_labels: int) -> NDArray[Any]:
+    """Labels, and on lines ``n_labels + 1 +`` the label whose colour they have."""
+    # The border of a bright spot on a dark ground is all in the spot's colour, not half of it.
+    brightest: NDArray[Any] = labels.astype(np.uint8 if 2 * n_labels < 255 else np.uint32)
+    np.maximum(brightest[:, :-1], labels[:, 1:], out=brightest[:, :-1])
+    np.maximum(brightest[:-1], labels[1:], out=brightest[:-1])
+    # Unused pixels have no line around them: a scene with missing scan lines would be all lines.
+    used = labels != 0
+    edge = np.zeros(labels.shape, bool)
+    edge[:, :-1] = (labels[:, :-1] != labels[:, 1:]) & used[:, 1:]
+    edge[:-1] |= (labels[:-1] != labels[1:]) & used[1:]
+    brightest += edge.view(np.uint8) * brightest.dtype.type(n_labels + 1)
+    brightest *= used
+    return brightest
+
+
+def _look_up(
+    picture: NDArray[np.uint8], codes: NDArray[Any], table: NDArray[np.uint8], shift: int
+) -> NDArray[np.uint8]:
+    """Colour of each pixel by its code and grey; the picture where the code is 0."""
+    rgb, code = picture.reshape(-1, 3), codes.reshape(-1)
+    out = np.empty_like(rgb)
+    for start in range(0, len(rgb), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        index = code[part].astype(np.intp)
+        unused = index == 0
+        index <<= 8 - shift
+        index += _grey(rgb[part]) >> shift
+        # Every index is inside; "raise" would buffer the output.
+        table.take(index, axis=0, out=out[part], mode="clip")
+        if unused.any():
+            np.copyto(out[part], rgb[part], where=unused[:, np.newaxis])
+    return out.reshape(picture.shape)
+
+
+def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Luma of ITU-R BT.601 in integers, (n,)."""
+    grey = np.full(len(rgb), 128, np.uint16)
+    for c, share in enumerate((77, 150, 29)):
+        grey += np.multiply(rgb[:, c], np.uint16(share), dtype=np.uint16)
+    grey >>= 8
+    return grey
