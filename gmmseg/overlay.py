@@ -19,6 +19,7 @@ __all__ = ["LegendEntry", "describe_display", "display_rgb", "overlay", "with_le
 
 #: Values from which the range of a band is estimated; percentiles of more look the same.
 _SAMPLE = 250_000
+_SMALL_SAMPLE = 1000
 
 #: An 8-bit picture with nearly all values below this is stretched: a fluorescence picture would
 #: otherwise be a black square, and so would its overlay.
@@ -115,7 +116,7 @@ def _shown_bands(image: Image) -> tuple[int, ...]:
 
 def _ranges(image: Image, bands: tuple[int, ...]) -> list[tuple[float, float] | None]:
     """What becomes black and white in each of `bands`; None = shown as it is."""
-    sample = _sample(image)[:, bands]
+    sample = _sample(image, bands)
     together = image.colour or image.n_bands == 1
     if together:
         sample = sample.reshape(-1, 1)
@@ -126,16 +127,24 @@ def _ranges(image: Image, bands: tuple[int, ...]) -> list[tuple[float, float] | 
     return spans * len(bands) if together else spans
 
 
-def _sample(image: Image) -> NDArray[Any]:
-    """Values of usable pixels on a regular grid, (n, bands)."""
+def _sample(image: Image, bands: tuple[int, ...]) -> NDArray[Any]:
+    """Values of usable pixels, of those on a regular grid when they will do, (n, bands)."""
     step = int(np.ceil((image.n_pixels / _SAMPLE) ** (1 / image.ndim)))
+    sample = _usable_on_grid(image, bands, step)
+    # A small mask or a few bright dots may lie between the points of the grid.
+    if step > 1 and (len(sample) < _SMALL_SAMPLE or (sample.min(0) == sample.max(0)).any()):
+        return _usable_on_grid(image, bands, 1)
+    return sample
+
+
+def _usable_on_grid(image: Image, bands: tuple[int, ...], step: int) -> NDArray[Any]:
     # From half a step on: the outermost pixels of scans are often empty.
     grid = tuple(slice(min(step, n) // 2, None, step) for n in image.shape)
     part = image.data[grid].reshape(-1, image.n_bands)
     usable = np.ones(len(part), bool) if image.mask is None else image.mask[grid].reshape(-1)
     if part.dtype.kind == "f":
         usable = usable & np.isfinite(part).all(axis=1)
-    return part[usable]
+    return part[usable][:, bands]
 
 
 def _span(values: NDArray[Any]) -> tuple[float, float]:

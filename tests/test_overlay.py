@@ -146,6 +146,17 @@ def test_large_images_are_sampled_fairly():
     assert np.abs(shown - expected).max() < 3
 
 
+def test_what_lies_between_the_samples_is_seen():
+    values = np.zeros((1200, 900), np.float32)
+    values[600, 450:453] = 5
+    assert display_rgb(image_of(values))[600, 450].tolist() == [255, 255, 255]
+    values[:] = np.arange(900)
+    mask = np.zeros(values.shape, bool)
+    mask[5, 400:421] = True
+    shown = display_rgb(image_of(values, mask=mask))[5, :, 0]
+    np.testing.assert_allclose(shown[[400, 410, 420]].astype(int), [0, 127.5, 255], atol=1)
+
+
 # --- overlay --------------------------------------------------------------------------------
 
 
@@ -196,6 +207,13 @@ def test_overlay_against_a_loop(n_labels, outlines):
     result = overlay(PHOTO, labels, n_labels=n_labels, alpha=0.5, outlines=outlines)
     expected = naive_overlay(PHOTO, labels, n_labels, 0.5, outlines)
     assert np.abs(result.astype(int) - expected).max() <= 1  # float32 against float64
+
+
+def test_wide_labels_of_few_classes():
+    labels = RNG.integers(0, 5, (30, 40), np.uint8)
+    np.testing.assert_array_equal(
+        overlay(PHOTO, labels.astype(np.uint16), n_labels=4), overlay(PHOTO, labels, n_labels=4)
+    )
 
 
 def test_overlay_of_many_classes():
