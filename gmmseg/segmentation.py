@@ -126,13 +126,14 @@ class Segmentation:
         A volume is shown by its middle plane. With `legend`, a strip below tells the colour and
         share of each class.
         """
-        from gmmseg.overlay import display_rgb, overlay, with_legend
+        from gmmseg.overlay import describe_display, display_rgb, overlay, with_legend
 
         labels = self.labels if self.image.ndim == 2 else self.labels[len(self.labels) // 2]
         picture = overlay(display_rgb(self.image), labels, n_labels=self.k)
         if not legend:
             return picture
-        return with_legend(picture, [(row.label, row.share) for row in self.table])
+        entries = [(row.label, row.share) for row in self.table]
+        return with_legend(picture, entries, note=describe_display(self.image))
 
     def to_dict(self) -> dict[str, Any]:
         """A summary as plain JSON values: what ``gmmseg segment --json`` prints."""
