@@ -1,0 +1,138 @@
+"""The mixture in plain NumPy and float64: slow, short and obviously right.
+
+Everything of the library is tested against this. Covariances are inverted and their determinants
+taken as the textbook says; moments are about the new means; nothing is shared with the library.
+"""
+
+import numpy as np
+
+
+def matrices(covariances, covariance_type, n_components, n_features):
+    """Covariance matrices (K, D, D) of any of the four types."""
+    identity = np.eye(n_features)
+    covariances = np.asarray(covariances, dtype=np.float64)
+    if covariance_type == "full":
+        return covariances
+    if covariance_type == "tied":
+        return np.stack([covariances] * n_components)
+    if covariance_type == "diag":
+        return np.stack([np.diag(variances) for variances in covariances])
+    return np.stack([variance * identity for variance in covariances])
+
+
+def component_log_densities(X, weights, means, covariances, covariance_type):
+    """log (weight_k N(x_i; mean_k, covariance_k)), shape (N, K)."""
+    X = np.asarray(X, dtype=np.float64)
+    means = np.asarray(means, dtype=np.float64)
+    n_components, n_features = means.shape
+    columns = []
+    for k, matrix in enumerate(matrices(covariances, covariance_type, n_components, n_features)):
+        difference = X - means[k]
+        squared = (difference @ np.linalg.inv(matrix) * difference).sum(axis=1)
+        _, log_determinant = np.linalg.slogdet(matrix)
+        log_density = -0.5 * (n_features * np.log(2 * np.pi) + log_determinant + squared)
+        with np.errstate(divide="ignore"):
+            columns.append(np.log(weights[k]) + log_density)
+    return np.stack(columns, axis=1)
+
+
+def log_density(X, weights, means, covariances, covariance_type):
+    """log p(x_i), shape (N,)."""
+    joint = component_log_densities(X, weights, means, covariances, covariance_type)
+    top = joint.max(axis=1)
+    return top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
+
+
+def posterior(X, weights, means, covariances, covariance_type):
+    """P(k | x_i), shape (N, K)."""
+    joint = component_log_densities(X, weights, means, covariances, covariance_type)
+    relative = np.exp(joint - joint.max(axis=1, keepdims=True))
+    return relative / relative.sum(axis=1, keepdims=True)
+
+
+def log_likelihood(X, weights, means, covariances, covariance_type, sample_weight=None):
+    """Sum of w_i log p(x_i)."""
+    density = log_density(X, weights, means, covariances, covariance_type)
+    return float(density.sum() if sample_weight is None else (sample_weight * density).sum())
+
+
+def m_step(X, responsibilities, covariance_type, ridge=0.0):
+    """Weights, means and covariances from (weighted) responsibilities (N, K)."""
+    X = np.asarray(X, dtype=np.float64)
+    n_features = X.shape[1]
+    ridge = np.diag(np.broadcast_to(np.asarray(ridge, dtype=np.float64), (n_features,)))
+    nk = responsibilities.sum(axis=0)
+    means = np.stack([r @ X / r.sum() for r in responsibilities.T])
+    scatter = np.stack(
+        [
+            (r[:, None] * (X - mean)).T @ (X - mean)
+            for r, mean in zip(responsibilities.T, means, strict=True)
+        ]
+    )
+    full = scatter / nk[:, None, None] + ridge
+    if covariance_type == "full":
+        covariances = full
+    elif covariance_type == "tied":
+        covariances = scatter.sum(axis=0) / nk.sum() + ridge
+    elif covariance_type == "diag":
+        covariances = np.stack([np.diag(matrix) for matrix in full])
+    else:
+        covariances = np.array([np.diag(matrix).mean() for matrix in full])
+    return nk / nk.sum(), means, covariances
+
+
+def em_step(X, weights, means, covariances, covariance_type, sample_weight=None, ridge=0.0):
+    """One iteration of EM: new weights, means and covariances."""
+    r = posterior(X, weights, means, covariances, covariance_type)
+    if sample_weight is not None:
+        r = r * np.asarray(sample_weight, dtype=np.float64)[:, None]
+    return m_step(X, r, covariance_type, ridge)
+
+
+def mahalanobis(X, means, covariances, covariance_type):
+    """Distance of every row to every component, (N, K)."""
+    X = np.asarray(X, dtype=np.float64)
+    out = np.empty((len(X), len(means)))
+    for k, matrix in enumerate(matrices(covariances, covariance_type, *np.shape(means))):
+        for i, x in enumerate(X):
+            out[i, k] = np.sqrt((x - means[k]) @ np.linalg.inv(matrix) @ (x - means[k]))
+    return out
+
+
+def n_parameters(covariance_type, n_components, n_features):
+    """Free parameters: those of the covariances, the means, and all weights but one."""
+    one_matrix = n_features * (n_features + 1) // 2
+    covariances = {
+        "full": n_components * one_matrix,
+        "tied": one_matrix,
+        "diag": n_components * n_features,
+        "spherical": n_components,
+    }
+    return covariances[covariance_type] + n_components * n_features + n_components - 1
+
+
+def bic(log_likelihood, n_parameters, n_samples):
+    """Lower is better."""
+    return -2 * log_likelihood + n_parameters * np.log(n_samples)
+
+
+def aic(log_likelihood, n_parameters):
+    """Lower is better."""
+    return -2 * log_likelihood + 2 * n_parameters
+
+
+def lloyd_step(X, centres, sample_weight=None):
+    """Labels of the nearest centres, the clusters' means (NaN where empty), and the inertia."""
+    X = np.asarray(X, dtype=np.float64)
+    w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight)
+    labels = np.empty(len(X), dtype=int)
+    inertia = 0.0
+    for i, x in enumerate(X):
+        squared = [float(((x - centre) ** 2).sum()) for centre in centres]
+        labels[i] = int(np.argmin(squared))
+        inertia += w[i] * squared[labels[i]]
+    moved = np.full(np.shape(centres), np.nan)
+    for k in range(len(centres)):
+        if (labels == k).any():
+            moved[k] = np.average(X[labels == k], axis=0, weights=w[labels == k])
+    return labels, moved, inertia
