@@ -1,5 +1,6 @@
 """Small image files, good and bad, made when a test asks for them; nothing is stored."""
 
+import functools
 import io
 import struct
 import zlib
@@ -96,6 +97,7 @@ GREY = random_values((9, 13), np.uint8)
 RGB = random_values((9, 13, 3), np.uint8)
 
 
+@functools.cache
 def good_files():
     """Small valid files of every format, by name."""
     grey, rgb = Image.fromarray(GREY), Image.fromarray(RGB)
@@ -103,7 +105,7 @@ def good_files():
         "grey.png": png(GREY, 0),
         "rgb.png": png(RGB, 2),
         "deep.png": png(random_values((9, 13, 3), np.uint16), 2),
-        "rgba.png": png(random_values((9, 13, 4), np.uint8), 6),
+        "rgba.png": png(random_values((9, 13, 4), np.uint8) | np.uint8(1), 6),
         "palette.png": by_pillow(rgb.quantize(8), "PNG"),
         "exif.png": png(RGB, 2, before=[(b"eXIf", exif_block(6))]),
         "grey.jpg": by_pillow(grey, "JPEG"),

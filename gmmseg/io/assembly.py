@@ -108,14 +108,16 @@ def _equal_to(values: NDArray[Any], value: float) -> NDArray[np.bool_] | None:
         return None if values.dtype.kind != "f" else np.isnan(values).any(axis=-1)
     if values.dtype.kind != "f":
         bounds = np.iinfo(values.dtype)
-        if value != int(value) or not bounds.min <= value <= bounds.max:
+        if not bounds.min <= value <= bounds.max or value != int(value):
             return None
         value = int(value)
     # One band after the other, because a comparison of all takes as much memory as the image.
     missing = np.zeros(values.shape[:-1], dtype=bool)
-    for band in np.moveaxis(values, -1, 0):
+    with np.errstate(over="ignore"):
         # -3.4028234663852886e+38 in a header is meant as the nearest float32.
-        missing |= band == values.dtype.type(value)
+        wanted = values.dtype.type(value)
+    for band in np.moveaxis(values, -1, 0):
+        missing |= band == wanted
     return missing
 
 

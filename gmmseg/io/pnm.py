@@ -60,7 +60,7 @@ def read_pnm(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
     check_frame(source.name, options.frame, 1)
     check_pixels(source.name, _header(pnm), options)
     check_content(source.name, pnm.nbytes, source.size - pnm.offset)
-    values = _values(source.read(), pnm)
+    values = _values(source, pnm)
     colour = values.shape[-1] == 3 and values.dtype.kind == "u"
     return assemble(Decoded(values=values, colour=colour), source, options, remarks)
 
@@ -110,9 +110,10 @@ def _header(pnm: _Pnm) -> Header:
     )
 
 
-def _values(content: bytes, pnm: _Pnm) -> NDArray[Any]:
+def _values(source: Source, pnm: _Pnm) -> NDArray[Any]:
+    content = source.read()
     if pnm.kind in _TEXT:
-        return _written_out(content[pnm.offset :], pnm)
+        return _written_out(source.name, content[pnm.offset :], pnm)
     if pnm.kind == b"4":
         packed = np.frombuffer(content, np.uint8, pnm.nbytes, pnm.offset).reshape(pnm.rows, -1)
         return _black_on_white(np.unpackbits(packed, axis=1, count=pnm.cols), pnm)
@@ -120,7 +121,7 @@ def _values(content: bytes, pnm: _Pnm) -> NDArray[Any]:
     return values[::-1] if pnm.kind in b"fF" else values  # PFM begins with the lowest row
 
 
-def _written_out(text: bytes, pnm: _Pnm) -> NDArray[Any]:
+def _written_out(name: str, text: bytes, pnm: _Pnm) -> NDArray[Any]:
     """Values as decimal text; PBM needs no spaces between its digits."""
     text = re.sub(rb"#[^\n\r]*", b"", text)
     if pnm.kind == b"1":
@@ -128,7 +129,7 @@ def _written_out(text: bytes, pnm: _Pnm) -> NDArray[Any]:
         return _black_on_white(digits - ord("0"), pnm)
     values = np.array(text.split()[: prod(pnm.shape)], dtype=np.int64)
     if values.size != prod(pnm.shape) or values.min() < 0 or values.max() > pnm.most:
-        raise ReadError("its values are cut short or out of range.")
+        raise ReadError(f"cannot read {name}: its values are cut short or out of range.")
     return values.astype(pnm.dtype).reshape(pnm.shape)
 
 

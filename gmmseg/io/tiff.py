@@ -6,10 +6,9 @@ Never by OpenCV, which reads bands of satellite scenes wrongly and without a wor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,14 +21,14 @@ from gmmseg.io.assembly import assemble
 from gmmseg.io.axes import bands_last, named_axes, squeezed
 from gmmseg.io.frames import check_frame
 from gmmseg.io.header import Header
-from gmmseg.io.limits import check_content, check_pixels
+from gmmseg.io.limits import check_pixels
 from gmmseg.io.options import ReadOptions
 from gmmseg.io.orientation import ORIENTATION_TAG, valid_orientation
 from gmmseg.io.pictures import pillow_picture
 from gmmseg.io.remarks import Remarks
 from gmmseg.io.source import Source
-from gmmseg.io.tiff_chain import chain_is_whole
 from gmmseg.io.tiff_colour import alpha_sample, bits_of, meaning_of_samples, photometric
+from gmmseg.io.tiff_guards import chain_is_whole, check_pages, compression_of, n_planes
 from gmmseg.io.tiff_tags import band_names, nodata_values, pixel_size
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_tiff", "tiff_header"]
 
-_COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
 _RAW_COLOURS = {"CFA", "LINEAR_RAW"}
 _DNG_VERSION = 50706
 
@@ -47,7 +45,6 @@ class _Part(NamedTuple):
 
     series: TiffPageSeries
     plane: int | None
-    first_page: int
 
     @property
     def page(self) -> TiffPage:
@@ -55,7 +52,12 @@ class _Part(NamedTuple):
 
     @property
     def n_planes(self) -> int:
-        return _n_planes(self.series)
+        return n_planes(self.series)
+
+    @property
+    def planes(self) -> Iterable[int]:
+        """The planes that are read."""
+        return range(self.n_planes) if self.plane is None else [self.plane]
 
     @property
     def axes(self) -> str:
@@ -79,9 +81,9 @@ def read_tiff(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
         axes = named_axes(source.name, part.axes, part.shape, told)
         header = _header(tif, part)
         check_pixels(source.name, header, options)
-        _check_segments(source, part)
+        check_pages(source, part.series, part.planes)
         _check_chain(source, tif, remarks)
-        values = bands_last(_decoded(source, part).reshape(part.shape), axes)
+        values = bands_last(_decoded(source, tif, part).reshape(part.shape), axes)
         page = part.page
         decoded = replace(
             meaning_of_samples(values, page, options, remarks),
@@ -102,7 +104,7 @@ def tiff_header(source: Source, options: ReadOptions) -> Header:
     with _opened(source) as tif:
         if options.frame is not None:
             return _header(tif, _chosen_part(source.name, tif, options.frame))
-        return _header(tif, _Part(_main_series(source.name, tif)[0], None, 0))
+        return _header(tif, _Part(_main_series(source.name, tif)[0], None))
 
 
 @contextmanager
@@ -125,17 +127,12 @@ def _header(tif: TiffFile, part: _Part) -> Header:
         axes=part.axes,
         dtype=np.dtype(page.dtype).newbyteorder("="),
         bits=bits_of(page),
-        frames=sum(_n_planes(series) for series in tif.series),
+        frames=sum(n_planes(series) for series in tif.series),
         alpha=alpha_sample(page) is not None,
         orientation=valid_orientation(_tag(page, ORIENTATION_TAG)),
-        compression=_compression(page),
+        compression=compression_of(page),
         more={"photometric": photometric(page), "kind": part.series.kind},
     )
-
-
-def _compression(page: TiffPage) -> str:
-    code = int(page.compression)
-    return _COMPRESSIONS.get(code, getattr(page.compression, "name", str(code)).lower())
 
 
 def _tag(page: TiffPage, code: int) -> Any:
@@ -161,25 +158,21 @@ def _main_series(name: str, tif: TiffFile) -> list[TiffPageSeries]:
     return series or tif.series[:1]
 
 
-def _n_planes(series: TiffPageSeries) -> int:
-    return max(1, prod(series.shape) // max(1, prod(series.keyframe.shape)))
-
-
 def _chosen_part(name: str, tif: TiffFile, frame: int | None) -> _Part:
     series = _main_series(name, tif)
-    counts = [_n_planes(s) for s in series]
+    counts = [n_planes(s) for s in series]
     if frame is None:
         if len(series) > 1:
             raise AmbiguousAxesError(
                 f"{name} holds {sum(counts)} pages of different shapes or kinds. "
                 f"Read one of them with frame= (--frame 0 to {sum(counts) - 1})."
             )
-        return _Part(series[0], None, 0)
+        return _Part(series[0], None)
     check_frame(name, frame, sum(counts))
     rest = frame
     for s, count in zip(series, counts, strict=True):
         if rest < count:
-            return _Part(s, rest, frame)
+            return _Part(s, rest)
         rest -= count
     raise AssertionError  # `check_frame` has seen to it
 
@@ -187,34 +180,10 @@ def _chosen_part(name: str, tif: TiffFile, frame: int | None) -> _Part:
 # --- guards and pixels -------------------------------------------------------------------------
 
 
-def _check_segments(source: Source, part: _Part) -> None:
-    """Refuse a file that is cut short, or whose tags declare more than it can hold."""
-    page = part.page
-    if len(part.series.pages) < part.n_planes:
-        needed = prod(part.series.shape) * np.dtype(page.dtype).itemsize
-        check_content(source.name, needed, source.size - (part.series.dataoffset or 0))
-        return
-    planes = range(part.n_planes) if part.plane is None else [part.plane]
-    for i in planes:
-        stored = part.series.pages[i]
-        if stored is None:
-            raise ReadError(f"cannot read {source.name}: page {i} of the stack is missing.")
-        lengths = np.asarray(stored.databytecounts, dtype=np.int64)
-        offsets = np.asarray(stored.dataoffsets, dtype=np.int64)
-        if offsets.shape != lengths.shape:
-            raise ReadError(f"cannot read {source.name}: the file is malformed.")
-        if (offsets + lengths).max(initial=0) > source.size:
-            raise ReadError(f"cannot read {source.name}: the file is cut short.")
-        # GDAL leaves out blocks of nodata altogether: offset and length are 0.
-        share = np.count_nonzero(lengths) / max(1, lengths.size)
-        needed = int(prod(page.shape) * bits_of(page) // 8 * share)
-        check_content(source.name, needed, int(lengths.sum()), _compression(page))
-
-
 def _check_chain(source: Source, tif: TiffFile, remarks: Remarks) -> None:
     """Tell of pages that are missing at the end, which tifffile passes over."""
     promised = (tif.imagej_metadata or {}).get("images", 0)
-    found = sum(_n_planes(series) for series in tif.series)
+    found = sum(n_planes(series) for series in tif.series)
     if isinstance(promised, int) and promised > found:
         raise ReadError(
             f"cannot read {source.name}: the file is cut short, it holds {found} of its "
@@ -224,9 +193,9 @@ def _check_chain(source: Source, tif: TiffFile, remarks: Remarks) -> None:
         remarks.warn("its chain of pages leads beyond the end of the file, which may be cut short")
 
 
-def _decoded(source: Source, part: _Part) -> NDArray[Any]:
+def _decoded(source: Source, tif: TiffFile, part: _Part) -> NDArray[Any]:
     try:
-        return _by_tifffile(part)
+        return _by_tifffile(source, tif, part)
     except (ImportError, ValueError, RuntimeError) as error:
         if not isinstance(error, ImportError) and "imagecodecs" not in str(error):
             raise
@@ -237,36 +206,46 @@ def _decoded(source: Source, part: _Part) -> NDArray[Any]:
         return values
 
 
-def _by_tifffile(part: _Part) -> NDArray[Any]:
-    series = part.series
-    values: NDArray[Any]
+def _by_tifffile(source: Source, tif: TiffFile, part: _Part) -> NDArray[Any]:
     if part.plane is None:
-        values = series.asarray()
-    elif len(series.pages) == part.n_planes:
-        page = series.pages[part.plane]
-        assert page is not None  # noqa: S101  # `_check_segments` has seen to it
-        values = page.asarray()
-    else:  # ImageJ describes only the first of the planes that follow each other
-        stack = series.asarray(out="memmap")
-        values = np.array(stack.reshape(-1, *part.page.shape)[part.plane])
+        whole: NDArray[Any] = part.series.asarray()
+        return whole
+    if len(part.series.pages) < part.n_planes:
+        return _plane_in_a_row(source, tif, part.series, part.plane)
+    stored = part.series.pages[part.plane]
+    assert stored is not None  # noqa: S101  # `check_pages` has seen to it
+    values: NDArray[Any] = stored.asarray()
     return values
+
+
+def _plane_in_a_row(
+    source: Source, tif: TiffFile, series: TiffPageSeries, plane: int
+) -> NDArray[Any]:
+    """One of the planes of which ImageJ describes only the first."""
+    page = series.keyframe
+    dtype = np.dtype(page.dtype).newbyteorder(tif.byteorder)
+    with source.open() as file:
+        file.seek((series.dataoffset or 0) + plane * page.size * dtype.itemsize)
+        return np.frombuffer(file.read(page.size * dtype.itemsize), dtype).reshape(page.shape)
 
 
 def _by_pillow(source: Source, part: _Part) -> NDArray[Any] | None:
     """The one page, when Pillow reads it as tifffile would; else None."""
-    if part.n_planes > 1 and part.plane is None:
+    stored = part.series.pages[part.plane or 0]
+    if stored is None or (part.n_planes > 1 and part.plane is None):
         return None
-    with pillow_picture(source, "TIFF") as picture:
-        picture.seek(part.first_page)
-        values = np.array(picture)
+    try:
+        with pillow_picture(source, "TIFF") as picture:
+            picture.seek(stored.index)
+            values = np.array(picture)
+    except (OSError, SyntaxError, ValueError):  # Pillow lacks the codec, too
+        return None
     page = part.page
-    same = values.shape == tuple(part.shape) and values.dtype == page.dtype
+    same = values.shape == part.shape and values.dtype == page.dtype
     if not same or (values.ndim == 3 and values.dtype != np.uint8):
         return None
-    # Pillow has inverted it already, and will be inverted back by `meaning_of_samples`.
-    if photometric(page) == "MINISWHITE":
-        values = ~values
-    return values
+    # Pillow has inverted it already, and `meaning_of_samples` will do so again.
+    return ~values if photometric(page) == "MINISWHITE" else values
 
 
 def _stored_mask(tif: TiffFile, part: _Part) -> NDArray[np.bool_] | None:

@@ -1,18 +1,30 @@
-"""The chain of directories in a TIFF file, walked before tifffile follows it.
+"""What is checked of a TIFF file before tifffile follows its offsets.
 
-A chain that leads back to itself keeps tifffile busy until the memory is full, and one whose
-directories overlap lets a small file describe thousands of large pages.
+A chain of directories that leads back to itself keeps tifffile busy until the memory is full, one
+whose directories overlap lets a small file describe thousands of large pages, and a page that
+declares more blocks than it has makes it count to billions.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterable
+from math import prod
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import numpy as np
 
 from gmmseg.errors import ReadError
+from gmmseg.io.limits import check_content
 from gmmseg.io.source import Source
+from gmmseg.io.tiff_colour import bits_of
 
-__all__ = ["chain_is_whole"]
+if TYPE_CHECKING:
+    from tifffile import TiffFrame, TiffPage, TiffPageSeries
+
+__all__ = ["chain_is_whole", "check_pages", "compression_of", "n_planes"]
+
+_COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
 
 
 class _Form(NamedTuple):
@@ -62,3 +74,43 @@ def chain_is_whole(source: Source) -> bool:
 def _number(file: BinaryIO, form: str) -> int | None:
     stored = file.read(struct.calcsize(form))
     return struct.unpack(form, stored)[0] if len(stored) == struct.calcsize(form) else None
+
+
+def compression_of(page: TiffPage) -> str:
+    """Name of the compression, "none" when there is none."""
+    code = int(page.compression)
+    return _COMPRESSIONS.get(code, getattr(page.compression, "name", str(code)).lower())
+
+
+def n_planes(series: TiffPageSeries) -> int:
+    """Number of pages that the series stands for, whether each has a directory or not."""
+    return max(1, prod(series.shape) // max(1, prod(series.keyframe.shape)))
+
+
+def check_pages(source: Source, series: TiffPageSeries, planes: Iterable[int]) -> None:
+    """Refuse a file that is cut short, or whose tags declare more than it can hold."""
+    if len(series.pages) < n_planes(series):  # ImageJ: one directory, then all planes in a row
+        needed = prod(series.shape) * np.dtype(series.dtype).itemsize
+        check_content(source.name, needed, source.size - (series.dataoffset or 0))
+        return
+    for i in planes:
+        stored = series.pages[i]
+        if stored is None:
+            raise ReadError(f"cannot read {source.name}: page {i} of the stack is missing.")
+        _check_blocks(source, series.keyframe, stored)
+
+
+def _check_blocks(source: Source, page: TiffPage, stored: TiffPage | TiffFrame) -> None:
+    """Check the strips or tiles of one page; `page` describes their form."""
+    lengths = np.asarray(stored.databytecounts, dtype=np.int64)
+    offsets = np.asarray(stored.dataoffsets, dtype=np.int64)
+    in_one_run = lengths.size == 1 and compression_of(page) == "none"
+    too_few = lengths.size < prod(page.chunked) and not in_one_run
+    if offsets.shape != lengths.shape or too_few:
+        raise ReadError(f"cannot read {source.name}: the file is malformed.")
+    if (offsets + lengths).max(initial=0) > source.size:
+        raise ReadError(f"cannot read {source.name}: the file is cut short.")
+    # GDAL leaves out blocks of nodata altogether: offset and length are 0.
+    share = np.count_nonzero(lengths) / max(1, lengths.size)
+    needed = int(prod(page.shape) * bits_of(page) // 8 * share)
+    check_content(source.name, needed, int(lengths.sum()), compression_of(page))
