@@ -434,6 +434,26 @@ def test_stack_that_lost_its_last_pages_is_refused():
         read(content[:last])
 
 
+def test_blocks_left_out_by_gdal_are_nodata(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    profile = {"driver": "GTiff", "height": 32, "width": 32, "count": 1, "dtype": "float32"}
+    profile |= {"tiled": True, "blockxsize": 16, "blockysize": 16, "nodata": -9, "crs": "EPSG:3035"}
+    profile |= {"transform": rasterio.Affine(9, 0, 0, 0, -9, 0), "sparse_ok": True}
+    values = random_values((16, 16), "f4")
+    with rasterio.open(tmp_path / "a.tif", "w", **profile) as dataset:
+        dataset.write(values, 1, window=rasterio.windows.Window(16, 0, 16, 16))
+    image = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.data[:16, 16:, 0], values)
+    assert np.argwhere(image.mask).min(axis=0).tolist() == [0, 16]
+    assert image.mask.sum() == 256
+
+
+def test_block_without_a_length_is_refused():
+    content = with_tiff_tag(by_tifffile(GREY, metadata=None), 279, 0)
+    with pytest.raises(ReadError, match=r"cannot read test\.tif: the file is malformed"):
+        read(content)
+
+
 def test_more_blocks_declared_than_stored_is_refused():
     content = by_tifffile(random_values((40, 40), "u1"), tile=(16, 16), compression="zlib")
     with pytest.raises(ReadError, match=r"cannot read test\.tif: the file is malformed"):

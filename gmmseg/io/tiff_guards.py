@@ -13,6 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gmmseg.errors import ReadError
 from gmmseg.io.limits import check_content
@@ -106,11 +107,19 @@ def _check_blocks(source: Source, page: TiffPage, stored: TiffPage | TiffFrame) 
     offsets = np.asarray(stored.dataoffsets, dtype=np.int64)
     in_one_run = lengths.size == 1 and compression_of(page) == "none"
     too_few = lengths.size < prod(page.chunked) and not in_one_run
-    if offsets.shape != lengths.shape or too_few:
+    if offsets.shape != lengths.shape or too_few or _some_are_lost(offsets, lengths):
         raise ReadError(f"cannot read {source.name}: the file is malformed.")
     if (offsets + lengths).max(initial=0) > source.size:
         raise ReadError(f"cannot read {source.name}: the file is cut short.")
-    # GDAL leaves out blocks of nodata altogether: offset and length are 0.
     share = np.count_nonzero(lengths) / max(1, lengths.size)
     needed = int(prod(page.shape) * bits_of(page) // 8 * share)
     check_content(source.name, needed, int(lengths.sum()), compression_of(page))
+
+
+def _some_are_lost(offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> bool:
+    """Whether a block lies somewhere but has no length, or there is none at all.
+
+    tifffile reads such blocks as zeros. GDAL leaves out blocks of nodata on purpose: then both
+    numbers are 0.
+    """
+    return bool((offsets[lengths <= 0] != 0).any() or not lengths.any())
