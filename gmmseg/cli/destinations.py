@@ -47,7 +47,7 @@ def destinations(inputs: Sequence[Input], output: str | None) -> dict[Input, Des
     if _is_folder(path, output, len(inputs)):
         return _apart({source: path / source.base.name for source in inputs})
     stem = path.stem.removesuffix("_labels") or path.stem
-    return {inputs[0]: Destination(path.with_name(stem), labels=path)}
+    return {inputs[0]: Destination(path.parent / stem, labels=path)}
 
 
 def _is_folder(path: Path, typed: str, n_inputs: int) -> bool:
@@ -74,7 +74,7 @@ def _apart(bases: dict[Input, Path]) -> dict[Input, Destination]:
     """Bases that no two inputs share: x.jpg and x.png keep their endings, x.jpg_labels.png."""
     shared = _shared(bases)
     longer = {
-        source: base.with_name((source.path or base).name) if source in shared else base
+        source: base.parent / (source.path or base).name if source in shared else base
         for source, base in bases.items()
     }
     if still := _shared(longer):

@@ -50,7 +50,7 @@ class Input:
     def base(self) -> Path:
         """Folder and stem of the outputs beside the input."""
         path = self.path or Path("stdin")
-        return path.with_name(output_stem(path))
+        return path.parent / output_stem(path)
 
     @cached_property
     def content(self) -> bytes:

@@ -1,0 +1,231 @@
+"""The parsers: every option, its default and its documentation; and that help loads little."""
+
+import re
+import subprocess
+import sys
+from argparse import SUPPRESS
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import gmmseg
+from gmmseg.__main__ import main
+from gmmseg.cli.option_groups import options_of
+from gmmseg.cli.parser import COMMANDS, command_parser, parse
+from gmmseg.feature_spec import FeatureSpec
+from gmmseg.io import ReadOptions
+from gmmseg.mixture.em import EMOptions
+from gmmseg.outputs import OutputOptions
+
+MANUAL = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+HEAVY = ("numpy", "numba", "cv2", "scipy", "skimage", "PIL", "tqdm", "tifffile")
+REQUIRED = {
+    "segment": ["a.png", "-k", "2"],
+    "apply": ["m.gmm.json", "a.png"],
+    "fit": ["a.png", "-k", "2", "-o", "m.gmm.json"],
+    "info": ["a.png"],
+    "warmup": [],
+}
+
+
+def parsed(command, *words):
+    return parse([command, *REQUIRED[command], *words])[1]
+
+
+def own_actions(name):
+    return [action for action in command_parser(name)._actions if action.dest != "help"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_the_manual(name):
+    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", MANUAL))
+    given = {flag for action in own_actions(name) for flag in action.option_strings}
+    assert given - documented == set()
+
+
+def test_the_manual_names_no_option_that_is_not_there():
+    documented = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", MANUAL)) - {"--help", "--version"}
+    known = {f for name in COMMANDS for a in own_actions(name) for f in a.option_strings}
+    assert documented - known == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_has_a_help_text(name):
+    assert all(action.help and action.help != SUPPRESS for action in own_actions(name))
+
+
+@pytest.mark.parametrize("kind", [FeatureSpec, EMOptions, ReadOptions, OutputOptions])
+def test_every_field_of_the_options_has_an_argument_with_its_default(kind):
+    args = parsed("segment")
+    assert {field.name for field in fields(kind) if not hasattr(args, field.name)} == set()
+    assert options_of(args, kind) == kind()
+
+
+@pytest.mark.parametrize("name", ["segment", "fit"])
+def test_help_tells_the_defaults(name, capsys):
+    assert main([name, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    default = EMOptions()
+    for flag, value in {
+        "--covariance": default.covariance_type,
+        "--init": default.init,
+        "--n-init": default.n_init,
+        "--tol": default.tol,
+        "--max-iter": default.max_iter,
+        "--reg-covar": default.reg_covar,
+        "--seed": default.rng,
+        "--colour-space": FeatureSpec().colour_space,
+    }.items():
+        after = text[text.rindex(f" {flag}") :]
+        assert re.search(r"\(default: ([^)]*)\)", after)[1] == str(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["--colour-space", "luv"], "colour_space", "luv"),
+        (["--color-space", "raw"], "colour_space", "raw"),
+        (["--bands", "4,3,2"], "bands", (4, 3, 2)),
+        (["--position", "0.5"], "position", 0.5),
+        (["--local-mean", "2"], "local_mean", (2.0,)),
+        (["--local-std", "1,4"], "local_std", (1.0, 4.0)),
+        (["--covariance", "diag"], "covariance_type", "diag"),
+        (["--init", "k-means++"], "init", "k-means++"),
+        (["--n-init", "3"], "n_init", 3),
+        (["--tol", "1e-3"], "tol", 1e-3),
+        (["--criterion", "parameters"], "criterion", "parameters"),
+        (["--max-iter", "7"], "max_iter", 7),
+        (["--no-accelerate"], "accelerate", False),
+        (["--reg-covar", "1e-4"], "reg_covar", 1e-4),
+        (["--seed", "5"], "rng", 5),
+        (["--axes", "ZYX"], "axes", "ZYX"),
+        (["--frame", "2"], "frame", 2),
+        (["--nodata", "-9999"], "nodata", -9999.0),
+        (["--nodata", "-3.4e38"], "nodata", -3.4e38),
+        (["--no-exif"], "exif", False),
+        (["--keep-alpha"], "keep_alpha", True),
+        (["--indexed"], "indexed", True),
+        (["--max-pixels", "99"], "max_pixels", 99),
+        (["--masks"], "masks", True),
+        (["--probabilities"], "probabilities", "tif"),
+        (["--posteriors", "npz"], "probabilities", "npz"),
+        (["--probabilities=png"], "probabilities", "png"),
+        (["--entropy"], "entropy", True),
+        (["--novelty"], "novelty", True),
+        (["--no-overlay"], "overlay", False),
+        (["--save-model"], "save_model", True),
+    ],
+)
+def test_an_option_sets_its_field(words, field, value):
+    args = parsed("segment", *words)
+    for kind in (FeatureSpec, EMOptions, ReadOptions, OutputOptions):
+        if field in {f.name for f in fields(kind)}:
+            assert getattr(options_of(args, kind), field) == value
+            return
+    pytest.fail(f"{field} belongs to no options")
+
+
+def test_nodata_may_be_nan():
+    assert str(options_of(parsed("segment", "--nodata", "NaN"), ReadOptions).nodata) == "nan"
+
+
+@pytest.mark.parametrize("flag", ["-k", "--components", "-n", "--classes"])
+def test_the_number_of_classes_has_many_names(flag):
+    assert parse(["segment", "a.png", flag, "4"])[1].k == 4
+
+
+def test_inputs_and_options_mix():
+    args = parse(["segment", "a.png", "-k", "2", "b.png", "--masks", "c.png"])[1]
+    assert args.inputs == ["a.png", "b.png", "c.png"]
+    assert args.masks
+
+
+def test_a_value_that_may_be_left_out_swallows_no_input():
+    args = parse(["segment", "-k", "2", "--probabilities", "photo.png"])[1]
+    assert (args.inputs, args.probabilities) == (["photo.png"], "tif")
+
+
+def test_what_follows_two_dashes_is_a_file():
+    args = parse(["segment", "a.png", "-k", "2", "--", "-k", "--masks", "-"])[1]
+    assert [Path(word) for word in args.inputs] == [
+        Path(w) for w in ("a.png", "-k", "--masks", "-")
+    ]
+    assert not args.masks
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "usage: gmmseg COMMAND"),
+        (["segmnt"], "invalid choice: 'segmnt'"),
+        (["-q", "segment"], "unrecognized arguments: -q"),
+        (["--", "segment"], "the command comes first"),
+        (["segment", "a.png"], "required: -k"),
+        (["segment", "-k", "2"], "required: INPUT"),
+        (["segment", "a", "-k", "0"], "must be a whole number, at least 1, got '0'"),
+        (["segment", "a", "-k", "x"], "must be a whole number, at least 1, got 'x'"),
+        (["segment", "a", "-k", "2", "--cov", "full"], "unrecognized arguments: --cov"),
+        (["segment", "a", "-k", "2", "--covariance", "round"], "invalid choice: 'round'"),
+        (["segment", "a", "-k", "2", "--bands", "1;2"], "must be band numbers such as 1,2"),
+        (["segment", "a", "-k", "2", "--nodata", "none"], "must be a number or nan, got 'none'"),
+        (["segment", "a", "-k", "2", "--spacing", "1,b"], "must be sizes of a pixel such as"),
+        (["segment", "a", "-k", "2", "-q", "-v"], "not allowed with argument"),
+        (["apply", "m.gmm.json"], "required: INPUT"),
+        (["fit", "a", "-k", "2"], "required: -o"),
+    ],
+)
+def test_wrong_usage_exits_with_2(words, message, capsys):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert len(err.splitlines()) < 25
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--reg-covar", "-1"], "reg_covar must be at least 0, got -1.0."),
+        (["--bands", "0"], "each of bands must be at least 1, got 0."),
+        (["--seed", "-1"], "rng must be at least 0, got -1."),
+        (["--position", "-1"], "position must be at least 0, got -1.0."),
+        (["--frame", "-1"], "frame must be at least 0, got -1."),
+    ],
+)
+def test_an_option_that_breaks_its_rule_exits_with_2(words, message, capsys):
+    assert main(["segment", "not-there.png", "-k", "2", *words]) == 2
+    assert capsys.readouterr().err == f"gmmseg: error: {message}\n"
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"gmmseg {gmmseg.__version__}\n"
+
+
+def test_help_lists_the_commands(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def modules_after(code):
+    text = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return set(text.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["nonsense"], []])
+def test_the_top_level_loads_nothing_heavy(words):
+    loaded = modules_after(f"from gmmseg.__main__ import main; main({words})")
+    assert loaded & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_compiles_and_reads_nothing(name):
+    loaded = modules_after(f"from gmmseg.__main__ import main; main(['{name}', '--help'])")
+    assert loaded & (set(HEAVY) - {"numpy"}) == set()

@@ -1,0 +1,133 @@
+"""The command line as a process of its own: starts, signals, pipes and terminals."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gmmseg
+from gmmseg.io import write_png
+
+TIMEOUT = 120  # seconds; a cold cache means compiling first
+SCRIPT = Path(sysconfig.get_path("scripts")) / "gmmseg"
+MODULE = [sys.executable, "-m", "gmmseg"]
+
+# A shell that runs its jobs in the background has them ignore Ctrl-C; a terminal does not.
+HEEDING_CTRL_C = [
+    sys.executable,
+    "-c",
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from gmmseg.__main__ import main; sys.exit(main())",
+]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    values = np.random.default_rng(3).integers(0, 255, (40, 60, 3), np.uint8)
+    write_png(tmp_path / "photo.png", values)
+    return tmp_path / "photo.png"
+
+
+def started(command, *words, **options):
+    command = [*command, *(str(word) for word in words)]
+    return subprocess.Popen(command, stderr=options.pop("stderr", subprocess.PIPE), **options)
+
+
+def test_as_a_module(photo):
+    with started(
+        MODULE, "segment", photo.name, "-k", 2, "--json", cwd=photo.parent, stdout=subprocess.PIPE
+    ) as process:
+        out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
+    assert json.loads(out)["outputs"]["labels"] == "photo_labels.png"
+    assert b"Traceback" not in err
+    assert (photo.parent / "photo_overlay.png").is_file()
+
+
+@pytest.mark.skipif(not SCRIPT.is_file(), reason="the package is not installed")
+def test_as_the_installed_script():
+    with started([SCRIPT], "--version", stdout=subprocess.PIPE) as process:
+        out, err = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, err) == (0, b"")
+    assert out.decode().split() == ["gmmseg", gmmseg.__version__]
+
+
+@posix
+def test_standard_input_to_standard_output(photo):
+    with photo.open("rb") as stdin:
+        done = subprocess.run(
+            [*MODULE, "segment", "-", "-k", "2", "-o", "-", "-q"],
+            stdin=stdin,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=True,
+        )
+    assert done.stdout.startswith(b"\x89PNG")
+    assert done.stderr == b""
+
+
+@posix
+def test_ctrl_c_while_fitting(tmp_path):
+    import termios
+
+    values = np.random.default_rng(3).random((600, 600, 4), np.float32)
+    np.save(tmp_path / "noise.npy", values)
+    terminal, stderr = os.openpty()  # a terminal, so that the bar tells when EM has begun
+    termios.tcsetwinsize(stderr, (24, 100))
+    words = "segment noise.npy -k 8 --tol 0 --max-iter 1000000 --save-model --init random"
+    with started(HEEDING_CTRL_C, *words.split(), cwd=tmp_path, stderr=stderr) as process:
+        os.close(stderr)
+        try:
+            seen = read_until(terminal, b"log-likelihood")
+            assert b"EM: " in seen
+            process.send_signal(signal.SIGINT)
+            seen = read_until(terminal, b"gmmseg: interrupted")
+            process.wait(TIMEOUT)
+        finally:
+            process.kill()
+            os.close(terminal)
+    assert process.returncode == 130
+    assert b"Traceback" not in seen
+    assert [path.name for path in tmp_path.iterdir()] == ["noise.npy"]
+
+
+def read_until(terminal, text):
+    """What is written to a terminal, up to `text`."""
+    seen = b""
+    while text not in seen:
+        assert select.select([terminal], [], [], TIMEOUT)[0], f"nothing more after {seen!r}"
+        seen += os.read(terminal, 4096)
+    return seen
+
+
+@posix
+@pytest.mark.parametrize("words", [["--json"], ["-o", "-"]])
+def test_a_reader_that_goes_away(photo, words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with started(MODULE, "segment", photo, "-k", 2, "-q", *words, stdout=writer) as process:
+        os.close(writer)
+        err = process.communicate(timeout=TIMEOUT)[1]
+    assert (process.returncode, err) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+def test_a_full_disk_behind_standard_output(photo):
+    with (
+        Path("/dev/full").open("wb") as full,
+        started(MODULE, "segment", photo, "-k", 2, "-q", "--json", stdout=full) as process,
+    ):
+        err = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 1
+    assert err.decode() == (
+        "gmmseg: error: cannot write to standard output: No space left on device.\n"
+    )
