@@ -35,7 +35,7 @@ def check_real(
 
 def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
     """Return `value`; it must be one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
         raise InvalidParameterError(f"{name} must be one of {listed}, got {value!r}.")
     return str(value)

@@ -115,8 +115,8 @@ def format_table(
     >>> rows = class_table(np.array([1, 2]), np.array([[2.0], [4.0]]), None, 2)
     >>> print(format_table(rows, ["grey"]))
     class   share  pixels  grey mean +- std
-        1  50.0 %       1          2 +- 0
-        2  50.0 %       1          4 +- 0
+        1  50.0 %       1            2 +- 0
+        2  50.0 %       1            4 +- 0
     """
     has_area = table[0].area is not None
     area_head = [f"area {unit}{'²³'[n_axes - 2]}".strip()] if has_area else []

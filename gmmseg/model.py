@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gmmseg._files import printable, write_text
 from gmmseg.errors import InvalidDataError, MissingFileError, ModelFormatError, ReadError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
@@ -123,8 +124,6 @@ class Model:
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the model to a file, by custom named ``*.gmm.json``."""
-        from gmmseg.io import write_text
-
         write_text(path, self.to_json(), overwrite=overwrite)
 
 
@@ -149,23 +148,24 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         When it is not a valid model, or is newer than this version understands.
     """
     file = Path(path)
+    name = printable(file.name)
     try:
         size = file.stat().st_size
         if size > _LARGEST_FILE:
             raise ModelFormatError(
-                f"{file.name} is not a model file: it has {size} bytes, over {_LARGEST_FILE}."
+                f"{name} is not a model file: it has {size} bytes, over {_LARGEST_FILE}."
             )
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise MissingFileError(f"there is no model file {os.fspath(path)}.") from error
+        raise MissingFileError(f"there is no model file {printable(path)}.") from error
     except UnicodeDecodeError as error:
-        raise ModelFormatError(f"{file.name} is not a model file: it is not text.") from error
+        raise ModelFormatError(f"{name} is not a model file: it is not text.") from error
     except OSError as error:
-        raise ReadError(f"cannot read {file.name}: {error.strerror}.") from error
+        raise ReadError(f"cannot read {name}: {error.strerror}.") from error
     try:
         return Model.from_dict(_parse(text))
     except ModelFormatError as error:
-        raise ModelFormatError(f"{file.name}: {error}") from error
+        raise ModelFormatError(f"{name}: {error}") from error
 
 
 def _parse(text: str) -> Any:

@@ -215,7 +215,7 @@ def _fit(
         labels=tuple(range(1, k + 1)),
         provenance=_provenance(images, fitted, options, sum(r.n_pixels for r in rows)),
     )
-    return model, fitted.warnings
+    return model, tuple(str(warning) for warning in fitted.warnings)
 
 
 def _joined(rows: list[PixelRows]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:

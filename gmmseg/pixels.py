@@ -80,9 +80,11 @@ def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
         raise InvalidDataError(
             "no pixel may be used: every one is masked, transparent, nodata or not finite."
         )
-    distinct = distinct_rows(values) if spec.is_pointwise else None
     valid, shape = image.valid, image.shape
-    if distinct is None:
-        return PixelRows(image_features(image, spec), None, shape, valid, values, None)
-    features = point_features(distinct.rows, spec)
-    return PixelRows(features, distinct.counts, shape, valid, values, distinct)
+    distinct = distinct_rows(values) if spec.is_pointwise else None
+    if distinct is not None:
+        features = point_features(distinct.rows, spec)
+        return PixelRows(features, distinct.counts, shape, valid, values, distinct)
+    if spec.is_pointwise and spec.colour_space == "raw":
+        return PixelRows(values, None, shape, valid, values, None)  # as they are: no copy
+    return PixelRows(image_features(image, spec), None, shape, valid, values, None)

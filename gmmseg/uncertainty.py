@@ -37,7 +37,7 @@ def entropy(posterior: NDArray[Any]) -> NDArray[np.float32]:
     for start in range(0, n, _ROWS):
         part = posterior[start : start + _ROWS]
         logs = np.log(part, out=np.zeros_like(part), where=part > 0)
-        total[start : start + _ROWS] = -np.einsum("nk,nk->n", part, logs)
+        total[start : start + _ROWS] -= np.einsum("nk,nk->n", part, logs)
     return np.clip(total / np.float32(np.log(max(k, 2))), 0, 1)
 
 

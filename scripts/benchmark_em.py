@@ -27,7 +27,7 @@ COVARIANCES = ("full", "tied", "diag", "spherical")
 
 
 def make_rows(n: int, n_features: int, k: int, dtype: str) -> np.ndarray:
-    """Overlapping Gaussian clusters in the range of 8-bit colours; row-major, as users have them."""
+    """Overlapping Gaussian clusters in the range of 8-bit colours, row-major."""
     rng = np.random.default_rng(n_features * 100 + k)
     means = rng.uniform(40, 215, (k, n_features))
     spreads = rng.uniform(10, 30, (k, n_features))
@@ -144,7 +144,8 @@ def iteration_table(n: int, quick: bool) -> list[str]:
         per = 1e3 / (n / 1e6)
         theirs = double["log_likelihood"]
         lines.append(
-            f"| {covariance} | {k} | {d} | {ours['seconds'] * per:.2f} | {ours['seconds_1'] * per:.2f} "
+            f"| {covariance} | {k} | {d} "
+            f"| {ours['seconds'] * per:.2f} | {ours['seconds_1'] * per:.2f} "
             f"| {double['seconds'] * per:.0f} | {single['seconds'] * per:.0f} "
             f"| **{double['seconds'] / ours['seconds']:.0f}x** "
             f"| {single['seconds'] / ours['seconds']:.0f}x "
@@ -245,7 +246,8 @@ def machine() -> str:
          if line.startswith("model name")), platform.processor(),
     )  # fmt: skip
     packages = ", ".join(f"{name} {version(name)}" for name in ("numba", "numpy", "scikit-learn"))
-    return f"{cpu}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, {packages}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{cpu}, {cores} cores, Python {platform.python_version()}, {packages}"
 
 
 def main() -> None:

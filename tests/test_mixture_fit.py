@@ -200,7 +200,6 @@ def test_starts_on_a_sample_serve_many_rows():
     assert sorted(fit.mixture.means.ravel()) == pytest.approx([0, 9], abs=0.05)
 
 
-@pytest.mark.xfail(strict=True, reason="the metric is told the deviations in the frame")
 def test_metric_is_told_the_deviations_of_the_data():
     told = []
 

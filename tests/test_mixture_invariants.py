@@ -231,7 +231,6 @@ def test_frames_are_left_as_they_were_entered(covariance_type, seed, origin, dev
     )  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="a cluster's shape is judged by its rows, not their weight")
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_a_lone_row_of_weight_three_starts_like_three_rows(covariance_type):
     X = np.concatenate([clusters(1, n=60, k=1), [[40.0, 40.0]]])

@@ -140,7 +140,7 @@ def _to_stdout() -> Iterator[None]:
 
 
 def _shown(text: object) -> str:
-    from gmmseg.io.names import printable
+    from gmmseg._files import printable
 
     return printable(text)
 

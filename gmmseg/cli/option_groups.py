@@ -6,7 +6,7 @@ name, with the dataclass's own default.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace, _ArgumentGroup
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -144,6 +144,28 @@ def add_em(parser: ArgumentParser) -> None:
         default=default.n_init,
         help="number of starts, of which the best fit is kept (default: %(default)s)",
     )
+    _add_convergence(group, default)
+    group.add_argument(
+        "--reg-covar",
+        metavar="R",
+        type=float,
+        default=default.reg_covar,
+        help="added to every variance, relative to that of the feature (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seed",
+        dest="rng",
+        metavar="N",
+        type=int,
+        default=default.rng,
+        help="seed of the starts: the same seed gives the same result (default: %(default)s)",
+    )
+    group.add_argument(
+        "--strict", action="store_true", help="exit with 1 when EM does not converge"
+    )
+
+
+def _add_convergence(group: _ArgumentGroup, default: EMOptions) -> None:
     group.add_argument(
         "--tol",
         metavar="T",
@@ -172,22 +194,20 @@ def add_em(parser: ArgumentParser) -> None:
         help="EM step by step, without leaps: the same optimum in more iterations",
     )
     group.add_argument(
-        "--reg-covar",
-        metavar="R",
+        "--gap",
+        metavar="G",
         type=float,
-        default=default.reg_covar,
-        help="added to every variance, relative to that of the feature (default: %(default)s)",
+        default=default.gap,
+        help="images of many different pixels are fitted by a sample first, then by passes over "
+        "all pixels until the mean log-likelihood is this near to its maximum "
+        "(default: %(default)s)",
     )
     group.add_argument(
-        "--seed",
-        dest="rng",
-        metavar="N",
-        type=int,
-        default=default.rng,
-        help="seed of the starts: the same seed gives the same result (default: %(default)s)",
-    )
-    group.add_argument(
-        "--strict", action="store_true", help="exit with 1 when EM does not converge"
+        "--exact",
+        dest="gap",
+        action="store_const",
+        const=0.0,
+        help="fit all pixels from the start: --gap 0",
     )
 
 

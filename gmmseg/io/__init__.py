@@ -3,13 +3,13 @@
 Cheap to import: OpenCV, Pillow and tifffile are loaded when a file needs them.
 """
 
-from gmmseg.io.atomic import replacing
-from gmmseg.io.names import output_stem, printable
+from gmmseg._files import printable, replacing, write_text
+from gmmseg.io.names import output_stem
+from gmmseg.io.npz_writer import write_npz
 from gmmseg.io.options import ReadOptions
 from gmmseg.io.png_writer import encode_png, write_png
 from gmmseg.io.read import image_info, read_bytes, read_image
 from gmmseg.io.tiff_writer import write_tiff
-from gmmseg.io.writers import write_npz, write_text
 
 __all__ = [
     "ReadOptions",

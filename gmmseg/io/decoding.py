@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from gmmseg._files import printable
 from gmmseg.errors import GmmsegError, InvalidDataError, ReadError
-from gmmseg.io.names import printable
 
 __all__ = ["decoding"]
 

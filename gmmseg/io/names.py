@@ -1,11 +1,11 @@
-"""File names: shown safely, and cut to the stem that outputs are named after."""
+"""File names, cut to the stem that outputs are named after."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["output_stem", "printable"]
+__all__ = ["output_stem"]
 
 #: Endings of more than one part, which `Path.stem` would cut only once.
 _LONG_SUFFIXES = (
@@ -44,20 +44,3 @@ def output_stem(path: str | os.PathLike[str]) -> str:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return Path(name).stem
-
-
-def printable(text: object) -> str:
-    r"""`text` on one line, with everything escaped that could steer a terminal.
-
-    Besides the control characters these are the separators and the marks of writing direction,
-    with which a name can pretend to be another.
-
-    Examples
-    --------
-    >>> print(printable("a\x1b[2Jb.png"))
-    a\x1b[2Jb.png
-    """
-    shown = str(text)
-    if shown.isprintable():
-        return shown
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)

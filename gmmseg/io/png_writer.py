@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg._files import replacing
 from gmmseg.errors import InvalidDataError
-from gmmseg.io.atomic import replacing
 
 __all__ = ["encode_png", "write_png"]
 

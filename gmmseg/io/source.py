@@ -9,8 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from gmmseg._files import printable
 from gmmseg.errors import MissingFileError, ReadError
-from gmmseg.io.names import printable
 
 __all__ = ["Source"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gmmseg.io.names import printable
+from gmmseg._files import printable
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage

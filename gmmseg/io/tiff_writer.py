@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._check import check_choice, per_axis
+from gmmseg._files import replacing
 from gmmseg.errors import InvalidDataError
-from gmmseg.io.atomic import replacing
 from gmmseg.io.decoding import decoding
 from gmmseg.io.source import Source
 

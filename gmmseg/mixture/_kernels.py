@@ -454,9 +454,12 @@ def _log_densities(p, x, work, logs, joint, top):
 
 @inline
 def _normalise(joint, top, total):
-    """Turn log2 densities into densities relative to the largest, and sum them."""
+    """Turn log2 densities into densities relative to the largest, and sum them.
+
+    A row with NaN has the sum NaN: `exp2` and the maximum would lose it.
+    """
     for i in range(BLOCK):
-        total[i] = 0
+        total[i] = np.nan if np.isnan(joint[0, i]) else 0
     for k in range(joint.shape[0]):
         for i in range(BLOCK):
             e = exp2(joint[k, i] - top[i])
@@ -553,8 +556,8 @@ def posterior_pass(planes, start, stop, offset, logs, p, posterior, log_density)
                 for i in range(n):
                     row[i] = joint[k, i] / total[i]
         if log_density.size:
-            for i in range(BLOCK):
-                top[i] += log2(total[i])
+            for i in range(BLOCK):  # the bits of NaN would give log2 a number
+                top[i] = total[i] if np.isnan(total[i]) else top[i] + log2(total[i])
             log_density[offset + b : offset + b + n] = top[:n]
 
 

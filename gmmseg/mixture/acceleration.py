@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.mixture import Mixture
 
-__all__ = ["Squarem"]
+__all__ = ["Squarem", "contraction"]
 
 Array = NDArray[np.float64]
 
@@ -25,6 +25,7 @@ _LARGEST_GAIN = 1e-2  # nats per row of an EM step: above it EM is still choosin
 _SHORTEST_LIMIT = 4.0
 _GROWTH = 4.0
 _SMALLEST_WEIGHT = 1e-300
+_SLOWEST = 0.999
 
 
 class Squarem:
@@ -34,10 +35,13 @@ class Squarem:
         self._limit = _SHORTEST_LIMIT
         self._at_limit = False
 
-    def leap(self, first: Mixture, second: Mixture, third: Mixture, gain: float) -> Mixture | None:
+    def leap(
+        self, first: Mixture, second: Mixture, third: Mixture, gain: float, floor: float
+    ) -> Mixture | None:
         """Where three successive mixtures of EM are heading, or None when a leap would not pay.
 
-        `gain` is what the step from the first to the second added to the mean log-likelihood.
+        `gain` is what the step from the first to the second added to the mean log-likelihood;
+        `floor` the least variance in any direction that an M-step would give.
         """
         if gain > _LARGEST_GAIN:
             return None
@@ -52,7 +56,7 @@ class Squarem:
             return None
         self._at_limit = length >= self._limit
         length = min(length, self._limit)
-        return _from_free_parameters(a + 2 * length * step + length**2 * curvature, first)
+        return _from_free_parameters(a + 2 * length * step + length**2 * curvature, first, floor)
 
     def learn(self, *, accepted: bool) -> None:
         """Widen the limit when a leap as long as it was good, narrow it after a bad one."""
@@ -62,6 +66,16 @@ class Squarem:
             self._limit *= _GROWTH
 
 
+def contraction(first: Mixture, second: Mixture, third: Mixture) -> float:
+    """How much shorter the second of two successive EM steps is than the first, below 1."""
+    try:
+        a, b, c = (_free_parameters(mixture) for mixture in (first, second, third))
+    except np.linalg.LinAlgError:
+        return _SLOWEST
+    step = float(np.linalg.norm(b - a))
+    return min(float(np.linalg.norm(c - b)) / step, _SLOWEST) if step > 0 else 0.0
+
+
 def _free_parameters(mixture: Mixture) -> Array:
     """Weights, means and covariances as one vector in which every value is allowed."""
     kind = COVARIANCE_TYPES[mixture.covariance_type]
@@ -69,7 +83,7 @@ def _free_parameters(mixture: Mixture) -> Array:
     return np.concatenate([logs, mixture.means.ravel(), kind.free(mixture.covariances)])
 
 
-def _from_free_parameters(vector: Array, like: Mixture) -> Mixture | None:
+def _from_free_parameters(vector: Array, like: Mixture, floor: float) -> Mixture | None:
     k, d = like.means.shape
     kind = COVARIANCE_TYPES[like.covariance_type]
     logs, means, rest = np.split(vector, [k, k + k * d])
@@ -77,9 +91,8 @@ def _from_free_parameters(vector: Array, like: Mixture) -> Mixture | None:
     covariances = kind.from_free(rest, like.covariances.shape)
     if not (np.isfinite(covariances).all() and np.isfinite(means).all()):
         return None
-    return Mixture(
-        weights=weights / weights.sum(),
-        means=means.reshape(k, d),
-        covariances=covariances,
-        covariance_type=like.covariance_type,
+    if kind.smallest_variance(covariances) < floor:
+        return None
+    return Mixture.trusted(
+        weights / weights.sum(), means.reshape(k, d), covariances, like.covariance_type
     )

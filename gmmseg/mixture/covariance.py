@@ -59,6 +59,14 @@ class CovarianceType(ABC):
     def blend(self, covariances: Array, other: Array, chosen: NDArray[np.bool_]) -> Array:
         """`other` for the chosen components, `covariances` for the rest."""
 
+    def smallest_variance(self, covariances: Array) -> float:
+        """The least variance of any component in any direction."""
+        return float(covariances.min())
+
+    def floored(self, covariances: Array, floor: float) -> Array:
+        """The same with no variance of a feature below `floor`."""
+        return np.maximum(covariances, floor)
+
     def free(self, covariances: Array) -> Array:
         """Covariances as a vector in which every value is allowed: logarithms of variances."""
         return np.log(covariances).ravel()
@@ -83,6 +91,13 @@ class _Matrices(CovarianceType):
     """Types with off-diagonal elements: their free form is the log-Cholesky factor."""
 
     is_matrix = True
+
+    def smallest_variance(self, covariances: Array) -> float:
+        return float(np.linalg.eigvalsh(covariances).min())
+
+    def floored(self, covariances: Array, floor: float) -> Array:
+        lacking = np.maximum(floor - np.diagonal(covariances, axis1=-2, axis2=-1), 0.0)
+        return covariances + lacking[..., None] * np.eye(covariances.shape[-1])
 
     def free(self, covariances: Array) -> Array:
         lower: Array = np.linalg.cholesky(covariances).astype(np.float64)

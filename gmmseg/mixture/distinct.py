@@ -122,6 +122,8 @@ def distinct_rows(values: NDArray[Any]) -> Distinct | None:
     """
     if values.dtype.kind not in "ui" or values.dtype.itemsize > 2 or len(values) == 0:
         return None
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
     packing = _Packing(values.dtype, values.shape[1])
     if packing.key_bits > _MOST_KEY_BITS:
         return None

@@ -1,4 +1,4 @@
-"""The EM loop: starts, iterations, convergence, the best of several runs."""
+"""Fitting: options, starts, the best of several runs, the result in the units of the data."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg.errors import (
     ConvergenceWarning,
     DegenerateDataWarning,
+    GmmsegWarning,
     InvalidDataError,
     InvalidParameterError,
 )
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.acceleration import Squarem
+from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.loop import GAPS, Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import statistics_of_rows
 from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights
 from gmmseg.mixture.seeding import SAMPLE_SIZE, STARTS, Sample, start_from_means
-from gmmseg.mixture.statistics import Statistics
+from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
-__all__ = ["CRITERIA", "EMOptions", "Fit", "accumulate", "fit_mixture"]
+__all__ = ["CRITERIA", "Callback", "EMOptions", "Fit", "accumulate", "fit_mixture"]
 
 Array = NDArray[np.float64]
 
-#: Called after every EM step or leap with the number of passes and the mean log-likelihood.
-Callback = Callable[[int, float], object]
+_LOOK = SAMPLE_SIZE // 8
 
 #: From the standard deviation of each feature to its factor in the distances of the start.
 Metric = Callable[[Array], Array]
@@ -62,6 +63,10 @@ class EMOptions:
     accelerate : bool
         Leap between EM steps (SQUAREM) where the likelihood allows it. The same optimum in
         fewer passes; turn it off for EM step by step.
+    gap : float
+        Many rows (over 327 680) are first fitted by a sample; passes over all rows then go on until
+        the mean log-likelihood is within about `gap` nats of the optimum, and say so in
+        `Fit.certificate`. 0 = EM over all rows from the start.
     reg_covar : float
         Added to every variance, relative to the variance of that feature in the data: the
         units do not matter.
@@ -76,6 +81,7 @@ class EMOptions:
     criterion: str = "likelihood"
     max_iter: int = 500
     accelerate: bool = True
+    gap: float = 1e-4
     reg_covar: float = 1e-6
     rng: int = 0
 
@@ -86,6 +92,7 @@ class EMOptions:
         check_real(self.tol, "tol", minimum=0.0)
         check_choice(self.criterion, "criterion", CRITERIA)
         check_integer(self.max_iter, "max_iter", minimum=1)
+        check_real(self.gap, "gap", minimum=0.0)
         if not isinstance(self.accelerate, bool):
             raise InvalidParameterError(
                 f"accelerate must be True or False, got {self.accelerate!r}."
@@ -93,9 +100,13 @@ class EMOptions:
         check_real(self.reg_covar, "reg_covar", minimum=0.0)
         check_integer(self.rng, "rng", minimum=0)
 
+    def at_rest(self, progress: Progress) -> bool:
+        """Whether EM has converged by `criterion` and `tol`."""
+        change = abs(progress.gain) if self.criterion == "likelihood" else progress.change
+        return change < self.tol
+
 
 _DEFAULTS = EMOptions()
-_GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,8 +124,11 @@ class Fit:
     converged : bool
     n_iter : int
         Passes over the rows that changed the parameters, or tried to.
-    warnings : tuple of str
+    warnings : tuple of GmmsegWarning
         What a person should know: not converged, components without rows.
+    certificate : Certificate or None
+        What fitting by a sample first may have cost; None when every pass saw every row.
+        `history` and `n_iter` then tell of the passes over all rows.
     """
 
     mixture: Mixture
@@ -122,7 +136,8 @@ class Fit:
     history: tuple[float, ...]
     converged: bool
     n_iter: int
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[GmmsegWarning, ...] = ()
+    certificate: Certificate | None = None
 
 
 def fit_mixture(
@@ -137,6 +152,7 @@ def fit_mixture(
     criterion: str = _DEFAULTS.criterion,
     max_iter: int = _DEFAULTS.max_iter,
     accelerate: bool = _DEFAULTS.accelerate,
+    gap: float = _DEFAULTS.gap,
     reg_covar: float = _DEFAULTS.reg_covar,
     rng: int = _DEFAULTS.rng,
     threads: int | None = None,
@@ -153,7 +169,7 @@ def fit_mixture(
         Finite real numbers of any type and memory layout. Integers of up to 16 bits and float32
         are computed in float32 with float64 sums, all else in float64.
     n_components : int
-    covariance_type, n_init, tol, criterion, max_iter, accelerate, reg_covar, rng
+    covariance_type, n_init, tol, criterion, max_iter, accelerate, gap, reg_covar, rng
         As in `EMOptions`.
     sample_weight : array_like of shape (n_samples,), optional
         Not negative. A row of weight 3 equals three rows.
@@ -192,15 +208,16 @@ def fit_mixture(
     >>> sorted(fit.mixture.weights.round(2).tolist())
     [0.5, 0.5]
     """
-    given = init if not isinstance(init, str) else None
+    given = None if isinstance(init, str) or init is None else init
     options = EMOptions(
         covariance_type=covariance_type,
-        init=_DEFAULTS.init if given is not None else str(init),
+        init=_DEFAULTS.init if given is not None else init,  # type: ignore[arg-type]
         n_init=n_init,
         tol=tol,
         criterion=criterion,
         max_iter=max_iter,
         accelerate=accelerate,
+        gap=gap,
         reg_covar=reg_covar,
         rng=rng,
     )
@@ -213,9 +230,8 @@ def fit_mixture(
         threads=threads,
         callback=callback,
     )
-    for message in fit.warnings:
-        category = DegenerateDataWarning if fit.converged else ConvergenceWarning
-        warnings.warn(message, category, stacklevel=2)
+    for warning in fit.warnings:
+        warnings.warn(warning, stacklevel=2)
     return fit
 
 
@@ -241,12 +257,17 @@ def fit_rows(
     with Workers(threads) as workers:
         rows, sample = _prepare(array, weights, metric, options, workers)
         ridge = options.reg_covar * np.where(sample.variance > 0, sample.variance, 1.0)
+        sample.floor = np.maximum(ridge, SMALLEST_VARIANCE)
+        starts = _starts(sample, n_components, options, start, rows.frame)
+        small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
         runs = [
-            _run(rows, mixture, ridge, options, workers, callback)
-            for mixture in _starts(sample, n_components, options, start, rows.frame)
+            _run(small or rows, mixture, ridge, options, workers, callback) for mixture in starts
         ]
-    best = max(runs, key=lambda run: run.history[-1])
-    return _in_units(best, rows)
+        run = max(runs, key=lambda run: run.history[-1])
+        certificate = None
+        if small is not None:
+            run, certificate = certify(rows, small, run, ridge, options, workers, callback)
+    return _in_units(run, rows, options, certificate)
 
 
 def _prepare(
@@ -259,20 +280,26 @@ def _prepare(
     """Rows in a frame of their own, and the sample of them on which starts are found."""
     rng = np.random.default_rng(options.rng)
     isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
-    n_features = array.shape[1]
-    # two looks: raw moments of a few rows settle the frame, in which moments do not cancel
-    look = Rows(array, weights, Frame(array[0].astype(np.float64), np.ones(n_features)))
-    planes, look_weights = look.sample(SAMPLE_SIZE // 8, rng)
-    if not np.isfinite(planes).all():
-        raise InvalidDataError(_GAPS)
+    # two looks: moments of a few rows about one of them settle the frame
+    values, look_weights = Rows(array, weights, Frame.identity(array.shape[1])).look(_LOOK, rng)
+    if not np.isfinite(values).all():
+        raise InvalidDataError(GAPS)
     share = look_weights / look_weights.sum()
-    wide = planes.astype(np.float64)
-    mean = wide @ share
-    deviation = np.sqrt((wide - mean[:, None]) ** 2 @ share)
-    frame = Frame.around(mean + look.frame.origin, deviation, isotropic=isotropic)
+    with np.errstate(over="ignore"):
+        mean = share @ (values - values[0]) + values[0]
+        deviation = np.sqrt(share @ (values - mean) ** 2)
+    frame = Frame.around(mean, deviation, isotropic=isotropic)
     rows = Rows(array, weights, frame)
     rows.preload(workers)
-    return rows, Sample(*rows.sample(SAMPLE_SIZE, rng), metric or _reciprocal)
+    planes, sample_weights = rows.sample(SAMPLE_SIZE, rng)
+    if not np.isfinite(planes).all():
+        raise InvalidDataError(GAPS)
+    metric = metric or _reciprocal
+
+    def metric_in_frame(deviations: Array) -> Array:
+        return metric(deviations / frame.scale) / frame.scale
+
+    return rows, Sample(planes, sample_weights, metric_in_frame)
 
 
 def _reciprocal(deviations: Array) -> Array:
@@ -301,10 +328,10 @@ def _starts(
                 f"got {start.covariance_type!r} with {start.means.shape}."
             )
         return [start.in_frame(frame)]
-    means = np.asarray(start, dtype=np.float64)
-    if means.shape != shape or not np.isfinite(means).all():
+    means = np.asarray(start)
+    if means.shape != shape or means.dtype.kind not in "uif" or not np.isfinite(means).all():
         raise InvalidParameterError(
-            f"init must be finite means of shape {shape}, got shape {means.shape}."
+            f"init must be finite means of shape {shape}, got shape {means.shape} of {means.dtype}."
         )
     standard = (means - frame.origin) * frame.scale
     return [start_from_means(sample, standard, options.covariance_type)]
@@ -317,94 +344,52 @@ def _run(
     options: EMOptions,
     workers: Workers,
     callback: Callback | None,
-) -> Fit:
-    """EM from one start until it has converged; everything in the frame."""
-    statistics = _e_step(rows, mixture, workers)
-    history = [statistics.mean_log_likelihood]
-    converged = False
-    n_iter = 0
-    squarem = Squarem() if options.accelerate else None
-
-    def advance(to: Mixture, found: Statistics) -> None:
-        nonlocal mixture, statistics
-        mixture, statistics = to, found
-        history.append(found.mean_log_likelihood)
-        if callback is not None:
-            callback(n_iter, history[-1] + rows.frame.log_scale)
-
-    while n_iter < options.max_iter and not converged:
-        previous, following = mixture, statistics.m_step(mixture, ridge)
-        n_iter += 1
-        advance(following, _e_step(rows, following, workers))
-        converged = _change(options.criterion, history, previous, mixture) < options.tol
-        if squarem is None or converged or n_iter == options.max_iter:
-            continue
-        third = statistics.m_step(mixture, ridge)
-        leap = squarem.leap(previous, mixture, third, history[-1] - history[-2])
-        if leap is not None:
-            n_iter += 1
-            found = statistics_of_rows(rows, leap, workers)
-            better = found.mean_log_likelihood >= history[-1]
-            squarem.learn(accepted=better)
-            if better:
-                advance(leap, found)
-    return Fit(
-        mixture=mixture,
-        log_likelihood=statistics.log_likelihood,
-        history=tuple(history),
-        converged=converged,
-        n_iter=n_iter,
-        warnings=_warnings(statistics, converged, options),
+) -> Run:
+    return run_em(
+        rows,
+        mixture,
+        ridge,
+        workers,
+        at_rest=options.at_rest,
+        max_iter=options.max_iter,
+        accelerate=options.accelerate,
+        callback=callback,
     )
 
 
-def _e_step(rows: Rows, mixture: Mixture, workers: Workers) -> Statistics:
-    statistics = statistics_of_rows(rows, mixture, workers)
-    if not np.isfinite(statistics.log_likelihood):
-        raise InvalidDataError(_GAPS)
-    return statistics
-
-
-def _change(criterion: str, history: list[float], before: Mixture, after: Mixture) -> float:
-    """How much the last iteration changed what `criterion` watches."""
-    if criterion == "likelihood":
-        return abs(history[-1] - history[-2])
-    pairs = (
-        (before.weights, after.weights),
-        (before.means, after.means),
-        (before.standard_deviations, after.standard_deviations),
-    )
-    return max(float(np.abs(a - b).max()) for a, b in pairs)
-
-
-def _warnings(statistics: Statistics, converged: bool, options: EMOptions) -> tuple[str, ...]:
-    messages = []
-    if not converged:
-        messages.append(
-            f"EM did not converge in {options.max_iter} iterations. Raise max_iter or tol, or "
-            "use fewer components."
-        )
-    lost = int(statistics.negligible().sum())
-    if lost:
-        total = len(statistics.nk)
-        messages.append(
-            f"{lost} of {total} components have no rows: the data have fewer distinct clusters. "
-            f"Ask for {total - lost}."
-        )
-    return tuple(messages)
-
-
-def _in_units(fit: Fit, rows: Rows) -> Fit:
-    """The fit in the units of the data."""
+def _in_units(run: Run, rows: Rows, options: EMOptions, certificate: Certificate | None) -> Fit:
+    """The result in the units of the data."""
     gain = rows.frame.log_scale
     return Fit(
-        mixture=fit.mixture.out_of_frame(rows.frame),
-        log_likelihood=fit.log_likelihood + gain * rows.total_weight,
-        history=tuple(value + gain for value in fit.history),
-        converged=fit.converged,
-        n_iter=fit.n_iter,
-        warnings=fit.warnings,
+        mixture=run.mixture.out_of_frame(rows.frame),
+        log_likelihood=run.statistics.log_likelihood + gain * rows.total_weight,
+        history=tuple(value + gain for value in run.history),
+        converged=run.converged,
+        n_iter=run.n_iter,
+        warnings=_warnings(run, options),
+        certificate=certificate,
     )
+
+
+def _warnings(run: Run, options: EMOptions) -> tuple[GmmsegWarning, ...]:
+    found: list[GmmsegWarning] = []
+    if not run.converged:
+        found.append(
+            ConvergenceWarning(
+                f"EM did not converge in {options.max_iter} iterations. Raise max_iter or tol, "
+                "or use fewer components."
+            )
+        )
+    lost = int(run.statistics.negligible().sum())
+    if lost:
+        total = len(run.statistics.nk)
+        found.append(
+            DegenerateDataWarning(
+                f"{lost} of {total} components have no rows: the data have fewer distinct "
+                f"clusters. Ask for {total - lost}."
+            )
+        )
+    return tuple(found)
 
 
 def accumulate(

@@ -67,11 +67,7 @@ class Mixture:
     def __post_init__(self) -> None:
         check_choice(self.covariance_type, "covariance_type", COVARIANCE_TYPES)
         for name in ("weights", "means", "covariances"):
-            value = np.array(getattr(self, name), dtype=np.float64)
-            if not np.isfinite(value).all():
-                raise InvalidParameterError(f"{name} must be finite.")
-            value.setflags(write=False)
-            object.__setattr__(self, name, value)
+            self._keep(name, _numbers(getattr(self, name), name))
         self._check_shapes()
         if (self.weights < 0).any() or not np.isclose(self.weights.sum(), 1.0, atol=1e-6):
             raise InvalidParameterError(
@@ -79,6 +75,27 @@ class Mixture:
             )
         if (self._variances <= 0).any():
             raise InvalidParameterError("covariances must have positive variances.")
+        if self._kind.is_matrix and not _are_covariances(self.covariances):
+            raise InvalidParameterError("covariances must be symmetric and positive definite.")
+
+    def _keep(self, name: str, value: Array) -> None:
+        value.setflags(write=False)
+        object.__setattr__(self, name, value)
+
+    @classmethod
+    def trusted(
+        cls, weights: Array, means: Array, covariances: Array, covariance_type: str
+    ) -> Mixture:
+        """A mixture from parameters that need no checks, because a computation made them.
+
+        Covariances at the edge of being singular are kept; densities repair them.
+        """
+        mixture = object.__new__(cls)
+        object.__setattr__(mixture, "covariance_type", covariance_type)
+        parts = {"weights": weights, "means": means, "covariances": covariances}
+        for name, value in parts.items():
+            mixture._keep(name, value.copy())
+        return mixture
 
     def _check_shapes(self) -> None:
         if self.means.ndim != 2 or 0 in self.means.shape:
@@ -152,30 +169,30 @@ class Mixture:
 
     def in_frame(self, frame: Frame) -> Mixture:
         """The same mixture as a density over ``(x - frame.origin) * frame.scale``."""
-        return Mixture(
-            weights=self.weights,
-            means=(self.means - frame.origin) * frame.scale,
-            covariances=self._kind.scale(self.covariances, frame.scale),
-            covariance_type=self.covariance_type,
+        return self.trusted(
+            self.weights,
+            (self.means - frame.origin) * frame.scale,
+            self._kind.scale(self.covariances, frame.scale),
+            self.covariance_type,
         )
 
     def out_of_frame(self, frame: Frame) -> Mixture:
         """The inverse of `in_frame`."""
-        return Mixture(
-            weights=self.weights,
-            means=self.means / frame.scale + frame.origin,
-            covariances=self._kind.scale(self.covariances, 1.0 / frame.scale),
-            covariance_type=self.covariance_type,
+        return self.trusted(
+            self.weights,
+            self.means / frame.scale + frame.origin,
+            self._kind.scale(self.covariances, 1.0 / frame.scale),
+            self.covariance_type,
         )
 
     def reordered(self, order: ArrayLike) -> Mixture:
         """The same mixture with its components in another order."""
         index = np.asarray(order, dtype=np.intp)
-        return Mixture(
-            weights=self.weights[index],
-            means=self.means[index],
-            covariances=self._kind.select(self.covariances, index),
-            covariance_type=self.covariance_type,
+        return self.trusted(
+            self.weights[index],
+            self.means[index],
+            self._kind.select(self.covariances, index),
+            self.covariance_type,
         )
 
     def _rows(self, X: ArrayLike) -> tuple[Rows, Mixture]:
@@ -327,7 +344,7 @@ class Mixture:
             raise ModelFormatError(f"a mixture must have exactly the keys {', '.join(expected)}.")
         try:
             return cls(**values)
-        except (TypeError, ValueError) as error:
+        except InvalidParameterError as error:
             raise ModelFormatError(f"the mixture is not valid: {error}") from error
 
     def __str__(self) -> str:
@@ -343,3 +360,26 @@ class Mixture:
             features = "  ".join(f"{m:.6g} +- {s:.3g}" for m, s in zip(mean, std, strict=True))
             lines.append(f"{k:9d}  {weight:6.4f}  {features}")
         return "\n".join(lines)
+
+
+def _numbers(value: ArrayLike, name: str) -> Array:
+    """A copy of `value` as float64; it must be made of finite numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "uif":
+        raise InvalidParameterError(f"{name} must be an array of numbers.")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InvalidParameterError(f"{name} must be finite.")
+    return array
+
+
+def _are_covariances(matrices: Array) -> bool:
+    """Symmetric, and positive definite but for rounding."""
+    scale = np.sqrt(np.einsum("...ii->...i", matrices))
+    correlations = matrices / (scale[..., :, None] * scale[..., None, :])
+    symmetric = np.allclose(correlations, np.swapaxes(correlations, -1, -2), rtol=0, atol=1e-8)
+    return symmetric and bool(np.linalg.eigvalsh(correlations).min() > -1e-8)

@@ -115,13 +115,15 @@ def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statis
     n = rows.n_features
     total = second.sum(axis=0)
     total = _symmetric(total[:, :n, :n]) if is_matrix else total[:, :n]
+    unit = rows.weight_unit
     return Statistics(
-        nk=nk.sum(axis=0),
-        first=first.sum(axis=0)[:, :n],
-        second=total,
+        nk=nk.sum(axis=0) * unit,
+        first=first.sum(axis=0)[:, :n] * unit,
+        second=total * unit,
         about=packed.means,
-        log_likelihood=float(log2_likelihood.sum()) * _LOG2,
+        log_likelihood=float(log2_likelihood.sum()) * _LOG2 * unit,
         weight=rows.total_weight,
+        epsilon=float(np.finfo(rows.dtype).eps),
     )
 
 

@@ -25,6 +25,10 @@ _SMALLEST_GROUP = 16384
 _MOST_GROUPS = 128
 _GROUP_MEMORY = 32 << 20
 
+# Farther from the origin, in standard deviations, squares would leave the range of float32: fill
+# values of unmarked nodata are met there. No Gaussian tells such distances apart.
+_FARTHEST = 1e12
+
 # Integers of up to 16 bits are exact in float32.
 _SINGLE = frozenset("?bBhHef")
 
@@ -50,6 +54,11 @@ class Frame:
         limit = np.finfo(np.float32).max
         origin = np.clip(mean, -limit, limit).astype(np.float32).astype(np.float64)
         return cls(origin, np.exp2(np.clip(exponent, -126, 126)))
+
+    @classmethod
+    def identity(cls, n_features: int) -> Frame:
+        """The coordinates of the data themselves."""
+        return cls(np.zeros(n_features), np.ones(n_features))
 
     @property
     def log_scale(self) -> float:
@@ -77,10 +86,14 @@ class Rows:
         self._X = X
         self._origin = frame.origin.astype(self.dtype)
         self._scale = frame.scale.astype(self.dtype)
-        self._weights = (
-            np.empty(0, self.dtype) if weights is None else weights.astype(self.dtype, copy=False)
-        )
+        #: Weights are kept in units of about the largest: any magnitude fits the type.
+        self.weight_unit = 1.0
+        self._weights = np.empty(0, self.dtype)
+        if weights is not None:
+            self.weight_unit = float(2.0 ** np.floor(np.log2(weights.max())))
+            self._weights = (weights / self.weight_unit).astype(self.dtype)
         self.total_weight = float(self.n_samples if weights is None else weights.sum())
+        self._has_idle_rows = bool(self._weights.size) and not self._weights.all()
         self._planes: NDArray[Any] | None = None
 
     def preload(self, workers: Workers) -> None:
@@ -119,15 +132,33 @@ class Rows:
         equal weight: the spread of the file order is kept, and no period in it (image columns)
         can resonate with the sampling. A row of weight 3 is drawn as three equal rows would be.
         """
-        if self.n_samples <= n:
-            chosen = np.arange(self.n_samples)
-            weights = self._weights.astype(np.float64) if self._weights.size else np.ones(n)
-            weights = weights[: self.n_samples]
-        else:
-            chosen = self._draw(n, rng)
-            weights = np.full(n, self.total_weight / n)
-        rows = np.ascontiguousarray(self._X[chosen].T).astype(self.dtype)
-        return (rows - self._origin[:, None]) * self._scale[:, None], weights
+        chosen, weights = self._choose(n, rng)
+        planes = np.empty((self.n_features, len(chosen)), self.dtype)
+        for d in range(self.n_features):
+            self._to_frame(self._X[chosen, d], d, planes[d])
+        return planes, weights
+
+    def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Values (m, D) as they are, and weights (m,), of rows drawn as `sample` draws them."""
+        chosen, weights = self._choose(n, rng)
+        return self._X[chosen].astype(np.float64), weights
+
+    def _choose(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
+        if self.n_samples > n:
+            return self._draw(n, rng), np.full(n, self.total_weight / n)
+        weights = np.ones(self.n_samples)
+        if self._weights.size:
+            weights = self._weights.astype(np.float64) * self.weight_unit
+        chosen = np.flatnonzero(weights)
+        return chosen, weights[chosen]
+
+    def part(self, n: int, rng: np.random.Generator) -> Rows:
+        """A sample of the rows as rows of their own, in the same frame."""
+        planes, weights = self.sample(n, rng)
+        part = Rows(planes.T, weights, Frame.identity(self.n_features))
+        part.frame = self.frame
+        part._planes = planes
+        return part
 
     def _draw(self, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
         positions = (np.arange(n) + rng.random(n)) / n
@@ -137,10 +168,22 @@ class Rows:
         chosen = np.searchsorted(cumulative, positions * cumulative[-1], side="right")
         return np.minimum(chosen, self.n_samples - 1)
 
+    def _to_frame(self, column: NDArray[Any], d: int, out: NDArray[Any]) -> None:
+        """One feature of some rows in the frame: at most `_FARTHEST` from 0, or NaN."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.subtract(column, self._origin[d], out=out, dtype=self.dtype)
+            np.multiply(out, self._scale[d], out=out)
+        if column.dtype.kind == "f":
+            np.clip(out, -_FARTHEST, _FARTHEST, out=out)
+            finite = np.isfinite(column)
+            if not finite.all():
+                out[~finite] = np.nan
+
     def _standardise(self, start: int, stop: int, out: NDArray[Any]) -> None:
         for d in range(self.n_features):
-            np.subtract(self._X[start:stop, d], self._origin[d], out=out[d], dtype=self.dtype)
-            np.multiply(out[d], self._scale[d], out=out[d])
+            self._to_frame(self._X[start:stop, d], d, out[d])
+        if self._has_idle_rows:  # whatever stands there: even infinity must count for nothing
+            out[:, self._weights[start:stop] == 0] = 0
 
 
 def as_rows(X: ArrayLike) -> NDArray[Any]:

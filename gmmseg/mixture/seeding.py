@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.statistics import SMALLEST_VARIANCE
 
 __all__ = ["STARTS", "Sample", "start_from_means"]
 
@@ -25,6 +26,7 @@ SAMPLE_SIZE = 131_072
 _SEEDING_SIZE = 16_384
 _RANDOM_SIZE = 16_384
 _MAX_LLOYD = 100
+_DRAWS = 8  # random rows drawn for each component, to find different ones
 _LLOYD_TOLERANCE = 1e-4  # squared shift of the centres relative to the mean variance
 
 
@@ -36,21 +38,27 @@ class Sample:
     planes : ndarray of shape (D, n)
         In the frame of the fit.
     weights : ndarray of shape (n,)
+        All positive.
     metric : callable
         From the standard deviations (D,) of the features in the sample, to what they are
         multiplied by before distances are taken.
+
+    Attributes
+    ----------
+    floor : ndarray of shape (D,)
+        Added to the variances of a start; the ridge of the fit, if there is one.
     """
 
     def __init__(
         self, planes: NDArray[Any], weights: Array, metric: Callable[[Array], Array]
     ) -> None:
-        positive = weights > 0
-        self.planes = planes if positive.all() else planes[:, positive]
-        self.weights = weights if positive.all() else weights[positive]
+        self.planes = planes
+        self.weights = weights
         wide = self.planes.astype(np.float64)
         self.mean = wide @ self.weights / self.weights.sum()
         self.variance = (wide - self.mean[:, None]) ** 2 @ self.weights / self.weights.sum()
         self.metric = metric(np.sqrt(self.variance))
+        self.floor = np.full(len(planes), SMALLEST_VARIANCE)
 
     @property
     def points(self) -> NDArray[Any]:
@@ -71,8 +79,9 @@ def _kmeans_plus_plus(sample: Sample, k: int, kind: str, rng: np.random.Generato
 
 def _random_rows(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
     points = sample.points
-    chosen = _draw(sample.weights, min(k, points.shape[1]), rng)
-    centres = points[:, np.resize(chosen, k)].T.astype(np.float64)
+    drawn = points[:, _draw(sample.weights, _DRAWS * k, rng)]
+    _, first = np.unique(drawn, axis=1, return_index=True)  # equal rows would share a cluster
+    centres = drawn[:, np.resize(np.sort(first), k)].T.astype(np.float64)
     return _from_labels(sample, _lloyd_step(points, sample.weights, centres)[0], k, kind)
 
 
@@ -93,9 +102,7 @@ def start_from_means(sample: Sample, means: Array, kind: str) -> Mixture:
     """The mixture whose clusters are the rows nearest to each of the given means (K, D)."""
     labels, _, _ = _lloyd_step(sample.points, sample.weights, means * sample.metric)
     start = _from_labels(sample, labels, len(means), kind)
-    return Mixture(
-        weights=start.weights, means=means, covariances=start.covariances, covariance_type=kind
-    )
+    return Mixture.trusted(start.weights, means, start.covariances, kind)
 
 
 #: The starts by name, each ``(sample, k, covariance_type, rng) -> Mixture``.
@@ -201,7 +208,7 @@ def _assemble(
 ) -> Mixture:
     """Weights, means and covariances from the rows and weights of every component."""
     covariance = COVARIANCE_TYPES[kind]
-    floor = _variance_floor(sample)
+    floor = sample.floor
     second = np.stack(
         [
             _second_moment(x - mean[:, None], w, covariance.is_matrix)
@@ -209,24 +216,18 @@ def _assemble(
         ]
     )
     # a cluster with too few rows to have a shape gets a broad one, or it would keep only itself
-    poor = np.array([len(w) <= len(mean) for mean, (_, w) in zip(means, parts, strict=True)])
+    flat = second.reshape(len(nk), -1).max(axis=1) <= 0
+    poor = flat | (nk <= len(sample.planes) * sample.weights.min())
     broad = np.maximum(sample.variance / max(1, len(nk)) ** 2, floor)
     shape = np.diag(broad) if covariance.is_matrix else broad
     second[poor] = nk[poor].reshape(-1, *[1] * (second.ndim - 1)) * shape
     safe = np.where(nk > 0, nk, 1.0)
     second[nk == 0] = shape
     covariances = covariance.estimate(second, safe, float(safe.sum()), floor)
-    return Mixture(
-        weights=nk / nk.sum(), means=means, covariances=covariances, covariance_type=kind
-    )
+    return Mixture.trusted(nk / nk.sum(), means, covariances, kind)
 
 
 def _second_moment(centred: Array, weights: Array, is_matrix: bool) -> Array:
     weighted = centred * weights
     result: Array = weighted @ centred.T if is_matrix else (weighted * centred).sum(axis=1)
     return result
-
-
-def _variance_floor(sample: Sample) -> Array:
-    """The least variance of a start: enough for a density to exist, far below what shows."""
-    return np.where(sample.variance > 0, 1e-9 * sample.variance, 1e-9)

@@ -22,6 +22,10 @@ Array = NDArray[np.float64]
 # A component with less than this share of the weight has no rows of its own to learn from.
 _NEGLIGIBLE_SHARE = 1e-12
 
+#: No variance is smaller, in a frame where the data have variances of about 1: standard
+#: deviations of a millionth are below the resolution of float32 data.
+SMALLEST_VARIANCE = 1e-12
+
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
@@ -44,6 +48,8 @@ class Statistics:
         Sum of ``w log p(x)``, natural logarithm.
     weight : float
         Sum of ``w``.
+    epsilon : float
+        Relative rounding error of the type that the rows were computed in.
     """
 
     nk: Array
@@ -52,6 +58,7 @@ class Statistics:
     about: Array
     log_likelihood: float
     weight: float
+    epsilon: float
 
     def __add__(self, other: Statistics) -> Statistics:
         if not np.array_equal(self.about, other.about):
@@ -66,12 +73,19 @@ class Statistics:
             about=self.about,
             log_likelihood=self.log_likelihood + other.log_likelihood,
             weight=self.weight + other.weight,
+            epsilon=max(self.epsilon, other.epsilon),
         )
 
     @property
     def mean_log_likelihood(self) -> float:
         """Log-likelihood per unit of weight, in nats."""
         return self.log_likelihood / self.weight
+
+    @property
+    def is_finite(self) -> bool:
+        """False when a row held NaN or infinity."""
+        parts = (self.log_likelihood, self.nk, self.first, self.second)
+        return all(bool(np.isfinite(part).all()) for part in parts)
 
     def negligible(self) -> NDArray[np.bool_]:
         """True for components that no row belongs to, shape (K,)."""
@@ -97,18 +111,25 @@ class Statistics:
         )
         if lost.any():
             covariances = kind.blend(covariances, previous.covariances, lost)
-        return type(previous)(
-            weights=self.nk / self.nk.sum(),
-            means=np.where(lost[:, None], previous.means, self.about + delta),
-            covariances=covariances,
-            covariance_type=previous.covariance_type,
+        return previous.trusted(
+            self.nk / self.nk.sum(),
+            np.where(lost[:, None], previous.means, self.about + delta),
+            kind.floored(covariances, SMALLEST_VARIANCE),
+            previous.covariance_type,
         )
 
     def _centred(self, delta: Array, is_matrix: bool) -> Array:
-        """Second moments about the new means ``about + delta``."""
-        if is_matrix:
-            return self.second - self.nk[:, None, None] * delta[:, :, None] * delta[:, None, :]
-        return np.maximum(self.second - self.nk[:, None] * delta**2, 0.0)
+        """Second moments about the new means ``about + delta``.
+
+        Where a mean moves by many standard deviations the difference cancels: what may be left of
+        rounding errors is added to the diagonal. It vanishes as the means come to rest.
+        """
+        nk = self.nk[:, None]
+        rounding = delta.shape[1] * self.epsilon * nk * delta**2
+        if not is_matrix:
+            return np.maximum(self.second - nk * delta**2, 0.0) + rounding
+        outer = self.nk[:, None, None] * delta[:, :, None] * delta[:, None, :]
+        return self.second - outer + rounding[:, :, None] * np.eye(delta.shape[1])
 
     def out_of_frame(self, frame: Frame, mixture: Mixture) -> Statistics:
         """These statistics in the units of the data, about the means of `mixture`.
@@ -134,4 +155,5 @@ class Statistics:
             about=mixture.means,
             log_likelihood=self.log_likelihood + frame.log_scale * self.weight,
             weight=self.weight,
+            epsilon=self.epsilon,
         )

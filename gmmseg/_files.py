@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and names that cannot steer a terminal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gmmseg.errors import GmmsegError, OutputExistsError, WriteError
-from gmmseg.io.names import printable
 
-__all__ = ["replacing"]
+__all__ = ["printable", "replacing", "write_text"]
 
 #: Longest name of a file, in bytes, on the file systems in use.
 _LONGEST_NAME = 255
@@ -74,3 +73,52 @@ def _created(temporary: Path) -> BinaryIO:
     except FileExistsError:
         temporary.unlink()
         return temporary.open("xb")
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
+    r"""Write text as UTF-8 with line ends of "\n" on every system.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    text : str
+        Its content.
+    overwrite : bool
+        Replace a file that exists.
+
+    Raises
+    ------
+    OutputExistsError
+        When the file exists and `overwrite` is False.
+    WriteError
+        When it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "table.csv")
+    ...     write_text(path, "class,pixels\n1,40\n")
+    ...     path.read_text()
+    'class,pixels\n1,40\n'
+    """
+    with replacing(path, overwrite=overwrite) as file:
+        file.write(text.encode("utf-8"))
+
+
+def printable(text: object) -> str:
+    r"""`text` on one line, with everything escaped that could steer a terminal.
+
+    Besides the control characters these are the separators and the marks of writing direction,
+    with which a name can pretend to be another.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[2Jb.png"))
+    a\x1b[2Jb.png
+    """
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)

@@ -1,4 +1,4 @@
-"""NPZ and text, atomically."""
+"""NPZ, atomically."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from gmmseg._files import replacing
 from gmmseg.errors import InvalidDataError
-from gmmseg.io.atomic import replacing
 
-__all__ = ["write_npz", "write_text"]
+__all__ = ["write_npz"]
 
 #: Level 1 of deflate: on probabilities twice as fast as NumPy's 6, and no larger.
 _LEVEL = 1
@@ -68,35 +68,3 @@ def write_npz(
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as stream:
                 npy_format.write_array(stream, np.asarray(array), allow_pickle=False)
-
-
-def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
-    r"""Write text as UTF-8 with line ends of "\n" on every system.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-    text : str
-        Its content.
-    overwrite : bool
-        Replace a file that exists.
-
-    Raises
-    ------
-    OutputExistsError
-        When the file exists and `overwrite` is False.
-    WriteError
-        When it cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "table.csv")
-    ...     write_text(path, "class,pixels\n1,40\n")
-    ...     path.read_text()
-    'class,pixels\n1,40\n'
-    """
-    with replacing(path, overwrite=overwrite) as file:
-        file.write(text.encode("utf-8"))

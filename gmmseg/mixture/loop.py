@@ -1,0 +1,123 @@
+"""The EM loop: steps and leaps from one start until it has come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg.errors import InvalidDataError
+from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.acceleration import Squarem, contraction
+from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.passes import statistics_of_rows
+from gmmseg.mixture.rows import Rows
+from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
+
+__all__ = ["Callback", "Progress", "Run", "run_em"]
+
+#: Called after every EM step or leap with the number of passes and the mean log-likelihood.
+Callback = Callable[[int, float], object]
+
+GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where EM stands after an EM step: what decides whether it has come to rest.
+
+    Attributes
+    ----------
+    before, after, following : Mixture
+        Three successive mixtures; the last has not been evaluated yet.
+    gain : float
+        What the step from `before` to `after` added to the mean log-likelihood.
+    total_gain : float
+        What all steps and leaps added so far.
+    """
+
+    before: Mixture
+    after: Mixture
+    following: Mixture
+    gain: float
+    total_gain: float
+
+    @property
+    def change(self) -> float:
+        """Largest change of a weight, mean or standard deviation in the step."""
+        pairs = (
+            (self.before.weights, self.after.weights),
+            (self.before.means, self.after.means),
+            (self.before.standard_deviations, self.after.standard_deviations),
+        )
+        return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+    @property
+    def remaining(self) -> float:
+        """Estimate of the mean log-likelihood still to be gained (docs/math.md, eq. 13)."""
+        rate = contraction(self.before, self.after, self.following) ** 2
+        return max(self.gain, 0.0) * rate / (1 - rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The end of a run of EM, in the frame of its rows."""
+
+    mixture: Mixture
+    statistics: Statistics
+    history: tuple[float, ...]
+    converged: bool
+    n_iter: int
+    last: Progress | None
+
+
+def run_em(
+    rows: Rows,
+    mixture: Mixture,
+    ridge: NDArray[np.float64],
+    workers: Workers,
+    *,
+    at_rest: Callable[[Progress], bool],
+    max_iter: int,
+    accelerate: bool,
+    callback: Callback | None = None,
+) -> Run:
+    """EM from `mixture` until ``at_rest(progress)``; everything in the frame of `rows`."""
+    statistics = statistics_of_rows(rows, mixture, workers)
+    if not statistics.is_finite:
+        raise InvalidDataError(GAPS)
+    history = [statistics.mean_log_likelihood]
+    squarem = Squarem() if accelerate else None
+    floor = max(float(ridge.min()), SMALLEST_VARIANCE)
+    progress = None
+    converged = False
+    n_iter = 0
+
+    def advance(to: Mixture, found: Statistics) -> None:
+        nonlocal mixture, statistics
+        mixture, statistics = to, found
+        history.append(found.mean_log_likelihood)
+        if callback is not None:
+            callback(n_iter, history[-1] + rows.frame.log_scale)
+
+    while n_iter < max_iter and not converged:
+        before, after = mixture, statistics.m_step(mixture, ridge)
+        n_iter += 1
+        advance(after, statistics_of_rows(rows, after, workers))
+        following = statistics.m_step(after, ridge)
+        gain = history[-1] - history[-2]
+        progress = Progress(before, after, following, gain, history[-1] - history[0])
+        converged = at_rest(progress)
+        if squarem is None or converged or n_iter == max_iter or statistics.negligible().any():
+            continue
+        leap = squarem.leap(before, after, following, gain, floor)
+        if leap is not None:
+            n_iter += 1
+            found = statistics_of_rows(rows, leap, workers)
+            better = found.mean_log_likelihood >= history[-1]
+            squarem.learn(accepted=better)
+            if better:
+                advance(leap, found)
+    return Run(mixture, statistics, tuple(history), converged, n_iter, progress)
