@@ -67,7 +67,7 @@ def child_gmmseg(case: dict) -> dict:
     def run(n_iter: int, threads: int | None = None):
         return fit_mixture(
             rows, case["k"], covariance_type=case["covariance"], init=start,
-            max_iter=n_iter, tol=0, reg_covar=0, threads=threads,
+            max_iter=n_iter, tol=0, reg_covar=0, gap=0, accelerate=False, threads=threads,
         )  # fmt: skip
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

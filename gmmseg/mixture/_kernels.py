@@ -2,11 +2,13 @@
 
 Conventions of every kernel:
 
-* Rows come as standardised feature planes ``planes[d, i]`` (features, rows), C-contiguous, of
-  float32 or float64. The innermost loop always runs over the `BLOCK` rows of one block, with a
-  constant trip count, so that LLVM vectorises it and every row meets the same instructions
-  wherever it stands (a scalar tail would round differently). The last block is filled up with
-  zeros of weight 0.
+* Rows come standardised, in blocks ``blocks[b, d, i]`` of `BLOCK` rows, feature by feature,
+  C-contiguous, of float32 or float64. A block stays in the first-level cache while it is worked
+  on, and blocks follow one another in memory. The innermost loop always runs over the rows of one
+  block, with a constant trip count, so that LLVM vectorises it and every row meets the same
+  instructions wherever it stands (a scalar tail would round differently). The last block is
+  filled up with zeros of weight 0. More than `MOST_IN_REGISTERS` features are filled up with
+  features of zeros to a multiple of `TILE`.
 * Densities are in base 2: ``logs[k] - |W_k (x - mu_k)|^2`` is log2 of weight times density, with
   sqrt(0.5 log2 e) taken into the whitening matrix ``W_k`` (equation 6 of docs/math.md).
 * Sums inside a block are of the data's own type, across blocks of float64. Moments are about the
@@ -32,7 +34,9 @@ from numba.extending import overload
 
 from gmmseg.mixture._jit import FAST_MATH, inline, kernel
 
-BLOCK = 512
+# Blocks of 512 rows took half as long again: the loops' preambles (checks that arrays do not
+# overlap, sums across a vector) came too often. 2048 gains 3 %, but may leave the cache.
+BLOCK = 1024
 TILE = 4
 MOST_IN_REGISTERS = 3
 MOST_GROUPED = 16
@@ -87,7 +91,11 @@ class DiagonalTiled(NamedTuple):
 
 
 def exp2(x):
-    """2**x for x <= 0, by a polynomial in the fraction and the exponent's bits."""
+    """2**x for x <= 0, by a polynomial in the fraction and the exponent's bits.
+
+    Not less than 2**-90 (2**-900 in float64): products of such a responsibility with moments stay
+    clear of denormal numbers, with which processors are slow, and count for nothing anyway.
+    """
 
 
 def log2(x):
@@ -97,7 +105,7 @@ def log2(x):
 @overload(exp2, jit_options={"fastmath": FAST_MATH})
 def _exp2(x):
     if getattr(x, "bitwidth", 64) == 32:
-        one, half, lowest = np.float32(1), np.float32(0.5), np.float32(-126)
+        one, half, lowest = np.float32(1), np.float32(0.5), np.float32(-90)
         c1, c2, c3 = np.float32(0.69314720670), np.float32(0.24022650922), np.float32(0.05550327227)
         c4, c5, c6 = (
             np.float32(0.00961805668),
@@ -116,7 +124,7 @@ def _exp2(x):
         return exp2_32
 
     def exp2_64(x):  # relative error 2e-16
-        x = max(x, -1022.0)
+        x = max(x, -900.0)
         n = np.floor(x + 0.5)
         f = x - n
         p = 7.07419429728852101e-9 + f * 4.45581790833606449e-10
@@ -290,12 +298,15 @@ def _subtract_squares(w, mean, x, out):
 # --- one component's weighted moments about its mean, added to nk[k], first[k], second[k] --------
 
 
-def moments(p, k, x, r, work, nk, first, second):
-    """Add the moments of one block about the mean of `k`, weighted by `r`, to the sums."""
+def moments(p, k, x, e, scale, work, nk, first, second):
+    """Add the moments of one block about the mean of `k` to the sums.
+
+    Rows are weighted by ``e * scale``; `e` may be overwritten.
+    """
 
 
 @overload(moments, jit_options={"fastmath": FAST_MATH})
-def _moments(p, k, x, r, work, nk, first, second):
+def _moments(p, k, x, e, scale, work, nk, first, second):
     return {
         "Full": _moments_full,
         "FullGrouped": _moments_full_tiled,
@@ -305,34 +316,36 @@ def _moments(p, k, x, r, work, nk, first, second):
     }[p.instance_class.__name__]
 
 
-def _moments_full(p, k, x, r, work, nk, first, second):
+def _moments_full(p, k, x, e, scale, work, nk, first, second):
     means = p.means
     n_features = len(p.features)
     s = p.sums
     for i in range(BLOCK):
-        s = tuple_setitem(s, 0, s[0] + r[i])
+        r = e[i] * scale[i]
+        s = tuple_setitem(s, 0, s[0] + r)
         for d in range(n_features):
-            rd = r[i] * (x[d, i] - means[k, d])
+            rd = r * (x[d, i] - means[k, d])
             s = tuple_setitem(s, 1 + d, s[1 + d] + rd)
-            for e in range(d + 1):
-                j = 1 + n_features + d * (d + 1) // 2 + e
-                s = tuple_setitem(s, j, s[j] + rd * (x[e, i] - means[k, e]))
+            for c in range(d + 1):
+                j = 1 + n_features + d * (d + 1) // 2 + c
+                s = tuple_setitem(s, j, s[j] + rd * (x[c, i] - means[k, c]))
     nk[k] += s[0]
     for d in range(n_features):
         first[k, d] += s[1 + d]
-        for e in range(d + 1):
-            second[k, d, e] += s[1 + n_features + d * (d + 1) // 2 + e]
+        for c in range(d + 1):
+            second[k, d, c] += s[1 + n_features + d * (d + 1) // 2 + c]
 
 
-def _moments_diagonal(p, k, x, r, work, nk, first, second):
+def _moments_diagonal(p, k, x, e, scale, work, nk, first, second):
     means = p.means
     n_features = len(p.features)
     s = p.sums
     for i in range(BLOCK):
-        s = tuple_setitem(s, 0, s[0] + r[i])
+        r = e[i] * scale[i]
+        s = tuple_setitem(s, 0, s[0] + r)
         for d in range(n_features):
             difference = x[d, i] - means[k, d]
-            rd = r[i] * difference
+            rd = r * difference
             s = tuple_setitem(s, 1 + d, s[1 + d] + rd)
             j = 1 + n_features + d
             s = tuple_setitem(s, j, s[j] + rd * difference)
@@ -342,18 +355,25 @@ def _moments_diagonal(p, k, x, r, work, nk, first, second):
         second[k, d] += s[1 + n_features + d]
 
 
-def _moments_full_tiled(p, k, x, r, work, nk, first, second):
+def _moments_full_tiled(p, k, x, e, scale, work, nk, first, second):
     means = p.means
     n_padded = means.shape[1]
-    n = x.dtype.type(0)
-    for i in range(BLOCK):
-        n += r[i]
-    nk[k] += n
+    nk[k] += _scaled(e, scale)
     for d in range(n_padded):
-        first[k, d] += _weighted_difference(x[d], means[k, d], r, work[d], work[n_padded + d])
+        first[k, d] += _weighted_difference(x[d], means[k, d], e, work[d], work[n_padded + d])
     for d in range(0, n_padded, TILE):
-        for e in range(0, d + TILE, TILE):
-            _moment_tile(work[n_padded + d :], work[e:], second[k, d:, e:])
+        for c in range(0, d + TILE, TILE):
+            _moment_tile(work[n_padded + d :], work[c:], second[k, d:, c:])
+
+
+@inline
+def _scaled(e, scale):
+    """Multiply `e` by `scale` and return the sum."""
+    s = e.dtype.type(0)
+    for i in range(BLOCK):
+        e[i] *= scale[i]
+        s += e[i]
+    return s
 
 
 @inline
@@ -406,19 +426,16 @@ def _add_row(out, s0, s1, s2, s3):
     out[3] += s3
 
 
-def _moments_diagonal_tiled(p, k, x, r, work, nk, first, second):
+def _moments_diagonal_tiled(p, k, x, e, scale, work, nk, first, second):
     means = p.means
-    n = x.dtype.type(0)
-    for i in range(BLOCK):
-        n += r[i]
-    nk[k] += n
+    nk[k] += _scaled(e, scale)
     for d in range(means.shape[1]):
         mean = means[k, d]
         s1 = x.dtype.type(0)
         s2 = x.dtype.type(0)
         for i in range(BLOCK):
             difference = x[d, i] - mean
-            rd = r[i] * difference
+            rd = e[i] * difference
             s1 += rd
             s2 += rd * difference
         first[k, d] += s1
@@ -426,21 +443,9 @@ def _moments_diagonal_tiled(p, k, x, r, work, nk, first, second):
 
 
 # --- passes over rows -----------------------------------------------------------------------------
-
-
-@inline
-def _load(planes, start, n, x):
-    """Copy `n` rows into the block `x`; what is left of the block becomes zero.
-
-    Slices, here and below, because an index that might be negative (start + i) is wrapped
-    around by Numba, which keeps LLVM from vectorising the loop.
-    """
-    for d in range(planes.shape[0]):
-        row = planes[d, start : start + n]
-        for i in range(n):
-            x[d, i] = row[i]
-        for i in range(n, BLOCK):
-            x[d, i] = 0
+#
+# Slices, here and below, because an index that might be negative (start + i) is wrapped around
+# by Numba, which keeps LLVM from vectorising the loop.
 
 
 @inline
@@ -458,8 +463,9 @@ def _normalise(joint, top, total):
 
     A row with NaN has the sum NaN: `exp2` and the maximum would lose it.
     """
+    zero, nan = joint.dtype.type(0), joint.dtype.type(np.nan)
     for i in range(BLOCK):
-        total[i] = np.nan if np.isnan(joint[0, i]) else 0
+        total[i] = nan if np.isnan(joint[0, i]) else zero
     for k in range(joint.shape[0]):
         for i in range(BLOCK):
             e = exp2(joint[k, i] - top[i])
@@ -468,57 +474,48 @@ def _normalise(joint, top, total):
 
 
 @kernel
-def em_pass(planes, start, stop, weights, logs, p, nk, first, second, log_likelihood):
-    """Add the statistics of the rows start:stop to nk, first, second and log_likelihood[0].
+def em_pass(blocks, first_block, n_rows, weights, logs, p, nk, first, second, log_likelihood):
+    """Add the statistics of `n_rows` rows to nk, first, second and log_likelihood[0].
 
     The E-step and the sums of the M-step in one pass; log_likelihood is in base 2. `weights`
-    has stop - start entries, or none when all are 1.
+    has an entry for each row, or none when all are 1.
     """
     n_padded = p.means.shape[1]
-    x = np.zeros((n_padded, BLOCK), planes.dtype)
-    work = np.empty((2 * n_padded, BLOCK), planes.dtype)
-    joint = np.empty((logs.shape[0], BLOCK), planes.dtype)
-    top = np.empty(BLOCK, planes.dtype)
-    total = np.empty(BLOCK, planes.dtype)
-    w = np.ones(BLOCK, planes.dtype)
-    sum_of_logs = 0.0
-    for b in range(start, stop, BLOCK):
-        n = min(BLOCK, stop - b)
-        _load(planes, b, n, x)
+    work = np.empty((2 * n_padded, BLOCK), blocks.dtype)
+    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
+    top = np.empty(BLOCK, blocks.dtype)
+    total = np.empty(BLOCK, blocks.dtype)
+    w = np.ones(BLOCK, blocks.dtype)
+    for b in range((n_rows + BLOCK - 1) // BLOCK):
+        x = blocks[first_block + b]
+        n = min(BLOCK, n_rows - b * BLOCK)
         if weights.size:
-            block_weights = weights[b - start : b - start + n]
-            for i in range(n):
-                w[i] = block_weights[i]
+            w[:n] = weights[b * BLOCK : b * BLOCK + n]
         for i in range(n, BLOCK):
             w[i] = 0
         _log_densities(p, x, work, logs, joint, top)
         _normalise(joint, top, total)
+        sum_of_logs = blocks.dtype.type(0)
         for i in range(BLOCK):
-            sum_of_logs += np.float64(w[i] * (top[i] + log2(total[i])))
+            sum_of_logs += w[i] * (top[i] + log2(total[i]))
             total[i] = w[i] / total[i]
+        log_likelihood[0] += sum_of_logs
         for k in range(logs.shape[0]):
-            for i in range(BLOCK):
-                joint[k, i] *= total[i]
-            moments(p, k, x, joint[k], work, nk, first, second)
-    log_likelihood[0] += sum_of_logs
+            moments(p, k, x, joint[k], total, work, nk, first, second)
 
 
 @kernel
-def label_pass(planes, start, stop, offset, logs, p, labels):
-    """Write the most probable component of the rows start:stop to `labels`.
-
-    In `labels` the rows stand `offset` further than in `planes`. Ties go to the lowest index.
-    """
+def label_pass(blocks, first_block, n_rows, logs, p, labels):
+    """Write the most probable component of `n_rows` rows to `labels`; ties go to the lowest."""
     n_padded = p.means.shape[1]
-    x = np.zeros((n_padded, BLOCK), planes.dtype)
-    work = np.empty((n_padded + 1, BLOCK), planes.dtype)
-    joint = np.empty(BLOCK, planes.dtype)
-    top = np.empty(BLOCK, planes.dtype)
-    previous = np.empty(BLOCK, planes.dtype)
+    work = np.empty((n_padded + 1, BLOCK), blocks.dtype)
+    joint = np.empty(BLOCK, blocks.dtype)
+    top = np.empty(BLOCK, blocks.dtype)
+    previous = np.empty(BLOCK, blocks.dtype)
     label = np.empty(BLOCK, labels.dtype)
-    for b in range(start, stop, BLOCK):
-        n = min(BLOCK, stop - b)
-        _load(planes, b, n, x)
+    for b in range((n_rows + BLOCK - 1) // BLOCK):
+        x = blocks[first_block + b]
+        n = min(BLOCK, n_rows - b * BLOCK)
         for i in range(BLOCK):
             top[i] = _LOWEST
             label[i] = 0
@@ -529,41 +526,40 @@ def label_pass(planes, start, stop, offset, logs, p, labels):
             for i in range(BLOCK):
                 if top[i] > previous[i]:
                     label[i] = k
-        labels[offset + b : offset + b + n] = label[:n]
+        labels[b * BLOCK : b * BLOCK + n] = label[:n]
 
 
 @kernel
-def posterior_pass(planes, start, stop, offset, logs, p, posterior, log_density):
-    """Write posteriors to posterior[:, rows] and log2 densities to log_density[rows].
+def posterior_pass(blocks, first_block, n_rows, logs, p, row, posterior, log_density):
+    """Write posteriors to posterior[:, row:] and log2 densities to log_density[row:].
 
-    Rows are start:stop of `planes`; in the outputs they stand `offset` further. A
-    `posterior` or `log_density` of size 0 is not wanted.
+    A `posterior` or `log_density` of size 0 is not wanted.
     """
     n_padded = p.means.shape[1]
-    x = np.zeros((n_padded, BLOCK), planes.dtype)
-    work = np.empty((n_padded + 1, BLOCK), planes.dtype)
-    joint = np.empty((logs.shape[0], BLOCK), planes.dtype)
-    top = np.empty(BLOCK, planes.dtype)
-    total = np.empty(BLOCK, planes.dtype)
-    for b in range(start, stop, BLOCK):
-        n = min(BLOCK, stop - b)
-        _load(planes, b, n, x)
+    work = np.empty((n_padded + 1, BLOCK), blocks.dtype)
+    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
+    top = np.empty(BLOCK, blocks.dtype)
+    total = np.empty(BLOCK, blocks.dtype)
+    for b in range((n_rows + BLOCK - 1) // BLOCK):
+        x = blocks[first_block + b]
+        begin = row + b * BLOCK
+        n = min(BLOCK, n_rows - b * BLOCK)
         _log_densities(p, x, work, logs, joint, top)
         _normalise(joint, top, total)
         if posterior.size:
             for k in range(logs.shape[0]):
-                row = posterior[k, offset + b : offset + b + n]
+                out = posterior[k, begin : begin + n]
                 for i in range(n):
-                    row[i] = joint[k, i] / total[i]
+                    out[i] = joint[k, i] / total[i]
         if log_density.size:
             for i in range(BLOCK):  # the bits of NaN would give log2 a number
                 top[i] = total[i] if np.isnan(total[i]) else top[i] + log2(total[i])
-            log_density[offset + b : offset + b + n] = top[:n]
+            log_density[begin : begin + n] = top[:n]
 
 
 @kernel
-def lloyd_pass(planes, start, stop, weights, centres, labels, sums, inertia):
-    """Assign the rows start:stop to the nearest of `centres` (K, D) and add up the clusters.
+def lloyd_pass(planes, weights, centres, labels, sums, inertia):
+    """Assign every row of `planes` (D, n) to the nearest of `centres` (K, D), add up the clusters.
 
     `sums` (K, 1 + D) receives weights and weighted sums, `inertia[0]` the weighted squared
     distances, `labels` the assignments.
@@ -573,9 +569,10 @@ def lloyd_pass(planes, start, stop, weights, centres, labels, sums, inertia):
     distance = np.empty(BLOCK, planes.dtype)
     nearest = np.empty(BLOCK, planes.dtype)
     label = np.empty(BLOCK, np.int32)
-    for b in range(start, stop, BLOCK):
-        n = min(BLOCK, stop - b)
-        _load(planes, b, n, x)
+    for b in range(0, planes.shape[1], BLOCK):
+        n = min(BLOCK, planes.shape[1] - b)
+        for d in range(n_features):
+            x[d, :n] = planes[d, b : b + n]
         for i in range(BLOCK):
             nearest[i] = np.inf
             label[i] = 0
@@ -590,10 +587,10 @@ def lloyd_pass(planes, start, stop, weights, centres, labels, sums, inertia):
                 if distance[i] < nearest[i]:
                     nearest[i] = distance[i]
                     label[i] = k
+        labels[b : b + n] = label[:n]
         for i in range(n):
             w = weights[b + i]
             k = label[i]
-            labels[b + i] = k
             inertia[0] += w * nearest[i]
             sums[k, 0] += w
             for d in range(n_features):

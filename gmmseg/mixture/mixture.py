@@ -275,11 +275,11 @@ class Mixture:
         rows, mixture = self._rows(X)
         factors, _ = whitening(np.ascontiguousarray(mixture._expanded))
         out = np.empty((rows.n_samples, self.n_components))
-        for planes, start, stop, row in rows.pieces(0, rows.n_samples):
-            x = planes[:, start:stop].T.astype(np.float64)
+        for blocks, _, n, row in rows.pieces(0, rows.n_samples):
+            x = blocks[:, : self.n_features].transpose(0, 2, 1).reshape(-1, self.n_features)[:n]
             for k, factor in enumerate(factors):
                 squared = squared_distances(x - mixture.means[k], factor)
-                out[row : row + stop - start, k] = np.sqrt(squared)
+                out[row : row + n, k] = np.sqrt(squared)
         return out
 
     def sample(

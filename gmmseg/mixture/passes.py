@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import COVARIANCE_TYPES, whitening
-from gmmseg.mixture.rows import Rows, row_groups
+from gmmseg.mixture.rows import Rows, padded_features, row_groups
 from gmmseg.mixture.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _pack_matrices(means: NDArray[Any], factors: NDArray[Any]) -> Any:
     from gmmseg.mixture import _kernels as kernels
 
     n_components, n_features = means.shape
-    padded = _padded(n_features, kernels.TILE)
+    padded = padded_features(n_features)
     if n_features > kernels.MOST_GROUPED:
         whiten = np.zeros((n_components, padded, padded), means.dtype)
         whiten[:, :n_features, :n_features] = factors
@@ -72,14 +72,10 @@ def _pack_diagonals(means: NDArray[Any], factors: NDArray[Any]) -> Any:
 
     n_features = means.shape[1]
     if n_features > kernels.MOST_IN_REGISTERS:
-        padded = _padded(n_features, kernels.TILE)
+        padded = padded_features(n_features)
         return kernels.DiagonalTiled(_pad_columns(means, padded), _pad_columns(factors, padded))
     sums = (means.dtype.type(0),) * (1 + 2 * n_features)
     return kernels.Diagonal(means, np.ascontiguousarray(factors), (0,) * n_features, sums)
-
-
-def _padded(n: int, tile: int) -> int:
-    return -(-n // tile) * tile
 
 
 def _pad_columns(values: NDArray[Any], n_columns: int) -> NDArray[Any]:
@@ -104,10 +100,9 @@ def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statis
     log2_likelihood = np.zeros((len(groups), 1))
 
     def task(i: int) -> None:
-        for planes, start, stop, row in rows.pieces(*groups[i]):
-            weights = rows.weights(row, stop - start)
+        for blocks, block, n, row in rows.pieces(*groups[i]):
             em_pass(
-                planes, start, stop, weights, packed.logs, packed.parameters,
+                blocks, block, n, rows.weights(row, n), packed.logs, packed.parameters,
                 nk[i], first[i], second[i], log2_likelihood[i],
             )  # fmt: skip
 
@@ -139,8 +134,8 @@ def label_rows(rows: Rows, mixture: Mixture, workers: Workers, labels: NDArray[A
 
     packed = pack(mixture, rows.dtype)
 
-    def write(planes: NDArray[Any], start: int, stop: int, row: int) -> None:
-        label_pass(planes, start, stop, row - start, packed.logs, packed.parameters, labels)
+    def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        label_pass(blocks, block, n, packed.logs, packed.parameters, labels[row : row + n])
 
     _for_all(rows, workers, write)
 
@@ -164,10 +159,8 @@ def _densities(
 
     packed = pack(mixture, rows.dtype)
 
-    def write(planes: NDArray[Any], start: int, stop: int, row: int) -> None:
-        posterior_pass(
-            planes, start, stop, row - start, packed.logs, packed.parameters, posterior, log2
-        )
+    def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        posterior_pass(blocks, block, n, packed.logs, packed.parameters, row, posterior, log2)
 
     _for_all(rows, workers, write)
 
@@ -178,7 +171,7 @@ def _for_all(
     groups = row_groups(rows.n_samples)
 
     def task(i: int) -> None:
-        for planes, start, stop, row in rows.pieces(*groups[i]):
-            write(planes, start, stop, row)
+        for blocks, block, n, row in rows.pieces(*groups[i]):
+            write(blocks, block, n, row)
 
     workers.run(task, len(groups))

@@ -1,4 +1,4 @@
-"""Rows of features as the kernels want them: standardised planes, read in fixed pieces."""
+"""Rows of features as the kernels want them: standardised, in blocks, read in fixed pieces."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ __all__ = ["Frame", "Rows", "as_rows", "check_weights", "row_groups"]
 
 Array = NDArray[np.float64]
 
-# The whole set is copied into planes once when the copy is no larger than this; larger sets
+# As in the kernels, which are not imported here: Numba would come with them.
+BLOCK = 1024
+_TILE = 4
+_MOST_IN_REGISTERS = 3
+
+# The whole set is copied into blocks once when the copy is no larger than this; larger sets
 # are read piece by piece in every pass, so that fitting never doubles a user's memory.
 _LARGEST_COPY = 128 << 20
-_PIECE = 16384  # rows read at once: planes of 3 float32 features take 192 kB, well inside L2
+_PIECE = 16384  # rows read at once: 3 float32 features take 192 kB, well inside L2
 _SMALLEST_GROUP = 16384
-_MOST_GROUPS = 128
+_MOST_GROUPS = 64  # enough for 32 threads; each costs 10 microseconds of Python
 _GROUP_MEMORY = 32 << 20
 
 # Farther from the origin, in standard deviations, squares would leave the range of float32: fill
@@ -67,7 +72,7 @@ class Frame:
 
 
 class Rows:
-    """N rows of D features with weights, read as planes in a frame.
+    """N rows of D features with weights, read as blocks in a frame.
 
     Parameters
     ----------
@@ -94,32 +99,35 @@ class Rows:
             self._weights = (weights / self.weight_unit).astype(self.dtype)
         self.total_weight = float(self.n_samples if weights is None else weights.sum())
         self._has_idle_rows = bool(self._weights.size) and not self._weights.all()
-        self._planes: NDArray[Any] | None = None
+        self._blocks: NDArray[Any] | None = None
 
     def preload(self, workers: Workers) -> None:
-        """Copy all rows into planes if they are few enough: passes are then faster."""
+        """Copy all rows into blocks if they are few enough: passes are then faster."""
         if self.n_samples * self.n_features * self.dtype.itemsize > _LARGEST_COPY:
             return
-        planes = np.empty((self.n_features, self.n_samples), self.dtype)
+        blocks = self._empty_blocks(self.n_samples)
         groups = row_groups(self.n_samples)
 
         def task(i: int) -> None:
             start, stop = groups[i]
-            self._standardise(start, stop, planes[:, start:stop])
+            self._standardise(start, stop, blocks[start // BLOCK :])
 
         workers.run(task, len(groups))
-        self._planes = planes
+        self._blocks = blocks
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[NDArray[Any], int, int, int]]:
-        """Yield planes, the columns in them to use, and the number of the first row there."""
-        if self._planes is not None:
-            yield self._planes, start, stop, start
+        """Yield blocks, the first to use, the number of rows in them, and the first row's number.
+
+        `start` is a multiple of the size of a block.
+        """
+        if self._blocks is not None:
+            yield self._blocks, start // BLOCK, stop - start, start
             return
         for first in range(start, stop, _PIECE):
             n = min(_PIECE, stop - first)
-            planes = np.empty((self.n_features, n), self.dtype)
-            self._standardise(first, first + n, planes)
-            yield planes, 0, n, first
+            blocks = self._empty_blocks(n)
+            self._standardise(first, first + n, blocks)
+            yield blocks, 0, n, first
 
     def weights(self, first: int, n: int) -> NDArray[Any]:
         """Weights of `n` rows from row `first`; of size 0 when all are 1."""
@@ -135,7 +143,7 @@ class Rows:
         chosen, weights = self._choose(n, rng)
         planes = np.empty((self.n_features, len(chosen)), self.dtype)
         for d in range(self.n_features):
-            self._to_frame(self._X[chosen, d], d, planes[d])
+            planes[d] = self._to_frame(self._X[chosen, d], d)
         return planes, weights
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -157,7 +165,9 @@ class Rows:
         planes, weights = self.sample(n, rng)
         part = Rows(planes.T, weights, Frame.identity(self.n_features))
         part.frame = self.frame
-        part._planes = planes
+        part._blocks = part._empty_blocks(part.n_samples)
+        for d, plane in enumerate(planes):
+            _fill(part._blocks[:, d], plane)
         return part
 
     def _draw(self, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -168,22 +178,49 @@ class Rows:
         chosen = np.searchsorted(cumulative, positions * cumulative[-1], side="right")
         return np.minimum(chosen, self.n_samples - 1)
 
-    def _to_frame(self, column: NDArray[Any], d: int, out: NDArray[Any]) -> None:
+    def _to_frame(self, column: NDArray[Any], d: int) -> NDArray[Any]:
         """One feature of some rows in the frame: at most `_FARTHEST` from 0, or NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
-            np.subtract(column, self._origin[d], out=out, dtype=self.dtype)
+            out: NDArray[Any] = np.subtract(column, self._origin[d], dtype=self.dtype)
             np.multiply(out, self._scale[d], out=out)
         if column.dtype.kind == "f":
             np.clip(out, -_FARTHEST, _FARTHEST, out=out)
             finite = np.isfinite(column)
             if not finite.all():
                 out[~finite] = np.nan
+        return out
 
-    def _standardise(self, start: int, stop: int, out: NDArray[Any]) -> None:
+    def _empty_blocks(self, n: int) -> NDArray[Any]:
+        """Blocks for `n` rows; what no row and no feature fills is zero."""
+        shape = (math.ceil(n / BLOCK), padded_features(self.n_features), BLOCK)
+        blocks = np.empty(shape, self.dtype)
+        blocks[:, self.n_features :] = 0
+        blocks[-1] = 0
+        return blocks
+
+    def _standardise(self, start: int, stop: int, blocks: NDArray[Any]) -> None:
+        """Fill `blocks` with the rows start:stop."""
+        idle = self._weights[start:stop] == 0 if self._has_idle_rows else None
         for d in range(self.n_features):
-            self._to_frame(self._X[start:stop, d], d, out[d])
-        if self._has_idle_rows:  # whatever stands there: even infinity must count for nothing
-            out[:, self._weights[start:stop] == 0] = 0
+            values = self._to_frame(self._X[start:stop, d], d)
+            if idle is not None:  # whatever stands there: even infinity must count for nothing
+                values[idle] = 0
+            _fill(blocks[:, d], values)
+
+
+def _fill(blocks: NDArray[Any], values: NDArray[Any]) -> None:
+    """Write one feature of some rows (n,) into blocks of it (n_blocks, BLOCK)."""
+    whole = len(values) // BLOCK
+    blocks[:whole] = values[: whole * BLOCK].reshape(whole, BLOCK)
+    if rest := len(values) - whole * BLOCK:
+        blocks[whole, :rest] = values[whole * BLOCK :]
+
+
+def padded_features(n_features: int) -> int:
+    """Number of features in a block: few as they are, more in whole tiles."""
+    if n_features <= _MOST_IN_REGISTERS:
+        return n_features
+    return math.ceil(n_features / _TILE) * _TILE
 
 
 def as_rows(X: ArrayLike) -> NDArray[Any]:
@@ -231,5 +268,5 @@ def row_groups(n_samples: int, statistics_size: int = 0) -> list[tuple[int, int]
     """
     most = min(_MOST_GROUPS, max(4, _GROUP_MEMORY // (8 * max(1, statistics_size))))
     n_groups = max(1, min(most, math.ceil(n_samples / _SMALLEST_GROUP)))
-    size = math.ceil(n_samples / n_groups / 512) * 512
+    size = math.ceil(n_samples / n_groups / BLOCK) * BLOCK
     return [(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]

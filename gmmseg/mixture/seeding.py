@@ -138,11 +138,10 @@ def _lloyd_step(
     """Labels of the nearest centres, sums (K, 1 + D) of the clusters, and the inertia."""
     from gmmseg.mixture._kernels import lloyd_pass
 
-    n = points.shape[1]
-    labels = np.empty(n, np.int32)
+    labels = np.empty(points.shape[1], np.int32)
     sums = np.zeros((len(centres), 1 + len(points)))
     inertia = np.zeros(1)
-    lloyd_pass(points, 0, n, weights, centres.astype(points.dtype), labels, sums, inertia)
+    lloyd_pass(points, weights, centres.astype(points.dtype), labels, sums, inertia)
     return labels, sums, float(inertia[0])
 
 
