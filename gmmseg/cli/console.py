@@ -80,6 +80,9 @@ class Console:
         """One line when kernels are compiled, which takes seconds; never when they are cached."""
         from numba.core import event
 
+        from gmmseg.mixture._jit import load_without_blas
+
+        load_without_blas()
         console = self
 
         class FirstCompilation(event.Listener):

@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,17 @@ _COLOURS = {"RGB", "RGBA"}
 _WITH_ALPHA = {"LA", "RGBA"}
 _N_BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "I;16": 1, "I": 1, "F": 1}
 _DTYPES = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+_PLUGINS = {
+    name: f"PIL.{module}ImagePlugin"
+    for name, module in (
+        ("BMP", "Bmp"),
+        ("GIF", "Gif"),
+        ("JPEG", "Jpeg"),
+        ("PNG", "Png"),
+        ("TIFF", "Tiff"),
+        ("WEBP", "WebP"),
+    )
+}
 _STRIP_ROWS = 64
 _LARGEST_WEBP = 2**28
 _BITS = {"1": 1, "I;16": 16, "I": 32, "F": 32}
@@ -78,7 +90,7 @@ def pillow_picture(source: Source, file_format: str) -> Iterator[Picture]:
     """
     from PIL import Image as pillow  # noqa: N813
 
-    pillow.init()
+    import_module(_PLUGINS[file_format])  # pillow.init() would import all forty
     factory = pillow.OPEN[file_format][0]
     with source.open() as file:
         with _allowed(_LARGEST_WEBP):  # which looks at the limit here already

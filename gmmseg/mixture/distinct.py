@@ -17,7 +17,7 @@ __all__ = ["Distinct", "distinct_rows"]
 
 _MOST_TABLE_BITS = 24  # a table of counts for every possible row then takes 64 MB
 _MOST_KEY_BITS = 64
-_WORTH_A_TABLE = 1 << 17  # with fewer rows sorting is quicker than going through the table
+_WORTH_A_TABLE = 1 << 19  # with fewer rows NumPy is quicker, and no kernel has to be loaded
 
 # Hashing costs about as much as three passes of EM over the rows, the way back 4 bytes a row. It
 # pays when it leaves at most half of them.
@@ -128,15 +128,19 @@ def distinct_rows(values: NDArray[Any]) -> Distinct | None:
     if packing.key_bits > _MOST_KEY_BITS:
         return None
     if packing.key_bits <= _MOST_TABLE_BITS:
-        return _by_table(values, packing)
+        few = len(values) < _WORTH_A_TABLE
+        return _by_sorting(values, packing) if few else _by_table(values, packing)
     return _by_hashing(values, packing) if _repeats(values, packing) else None
 
 
+def _by_sorting(values: NDArray[Any], packing: _Packing) -> Distinct:
+    keys, index, counts = np.unique(packing.keys(values), return_inverse=True, return_counts=True)
+    index = index.astype(np.int32)
+    return Distinct(packing.rows(keys), counts, lambda per_row: np.take(per_row, index))
+
+
 def _by_table(values: NDArray[Any], packing: _Packing) -> Distinct:
-    if len(values) < _WORTH_A_TABLE:
-        keys, counts = np.unique(packing.keys(values), return_counts=True)
-    else:
-        keys, counts = _count(values, packing)
+    keys, counts = _count(values, packing)
 
     def look_up(per_row: NDArray[Any]) -> NDArray[Any]:
         from gmmseg.mixture._distinct_kernels import look_up
