@@ -449,6 +449,13 @@ def _moments_diagonal_tiled(p, k, x, e, scale, work, nk, first, second):
 
 
 @inline
+def _copy(source, target):
+    # not target[:n] = source: Numba would compile the text of its error message for two seconds
+    for i in range(source.shape[0]):
+        target[i] = source[i]
+
+
+@inline
 def _log_densities(p, x, work, logs, joint, top):
     """Write the log2 densities of all components for one block, and their maximum."""
     for i in range(BLOCK):
@@ -490,7 +497,7 @@ def em_pass(blocks, first_block, n_rows, weights, logs, p, nk, first, second, lo
         x = blocks[first_block + b]
         n = min(BLOCK, n_rows - b * BLOCK)
         if weights.size:
-            w[:n] = weights[b * BLOCK : b * BLOCK + n]
+            _copy(weights[b * BLOCK : b * BLOCK + n], w)
         for i in range(n, BLOCK):
             w[i] = 0
         _log_densities(p, x, work, logs, joint, top)
@@ -526,7 +533,7 @@ def label_pass(blocks, first_block, n_rows, logs, p, labels):
             for i in range(BLOCK):
                 if top[i] > previous[i]:
                     label[i] = k
-        labels[b * BLOCK : b * BLOCK + n] = label[:n]
+        _copy(label[:n], labels[b * BLOCK :])
 
 
 @kernel
@@ -554,7 +561,7 @@ def posterior_pass(blocks, first_block, n_rows, logs, p, row, posterior, log_den
         if log_density.size:
             for i in range(BLOCK):  # the bits of NaN would give log2 a number
                 top[i] = total[i] if np.isnan(total[i]) else top[i] + log2(total[i])
-            log_density[begin : begin + n] = top[:n]
+            _copy(top[:n], log_density[begin:])
 
 
 @kernel
@@ -572,7 +579,7 @@ def lloyd_pass(planes, weights, centres, labels, sums, inertia):
     for b in range(0, planes.shape[1], BLOCK):
         n = min(BLOCK, planes.shape[1] - b)
         for d in range(n_features):
-            x[d, :n] = planes[d, b : b + n]
+            _copy(planes[d, b : b + n], x[d])
         for i in range(BLOCK):
             nearest[i] = np.inf
             label[i] = 0
@@ -587,7 +594,7 @@ def lloyd_pass(planes, weights, centres, labels, sums, inertia):
                 if distance[i] < nearest[i]:
                     nearest[i] = distance[i]
                     label[i] = k
-        labels[b : b + n] = label[:n]
+        _copy(label[:n], labels[b:])
         for i in range(n):
             w = weights[b + i]
             k = label[i]
