@@ -25,12 +25,16 @@ def check_real(
     """Return `value` as float; it must be finite and at least (or more than) `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise InvalidParameterError(f"{name} must be a number, got {value!r}.")
-    if not math.isfinite(value):
-        raise InvalidParameterError(f"{name} must be finite, got {value!r}.")
-    if value < minimum or (exclusive and value == minimum):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InvalidParameterError(f"{name} must be finite, got {number!r}.")
+    if number < minimum or (exclusive and number == minimum):
         rule = "more than" if exclusive else "at least"
         raise InvalidParameterError(f"{name} must be {rule} {minimum:g}, got {value!r}.")
-    return float(value)
+    return number
 
 
 def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
@@ -43,7 +47,10 @@ def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
 
 def per_axis(value: Any, ndim: int, name: str) -> tuple[float, ...]:
     """Return `value` as `ndim` positive floats; a single number stands for all axes."""
-    values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    try:
+        values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.shape == (1,):
         values = np.repeat(values, ndim)
     if values.shape != (ndim,):

@@ -112,7 +112,10 @@ class Image:
         >>> Image.from_array(np.zeros((4, 5, 13)), axes="YXC").n_bands
         13
         """
-        values = np.asarray(array)
+        try:
+            values = np.asarray(array)
+        except ValueError as error:  # ragged lists
+            raise InvalidDataError(f"An image must be an array: {error}.") from error
         if values.dtype == bool:
             values = values.astype(np.uint8) * np.uint8(255)
         if values.dtype == np.float16:
@@ -123,8 +126,8 @@ class Image:
         else:
             values = np.moveaxis(values, axes.index("C"), -1)
         if mask is not None:
-            mask = np.asarray(mask) != 0
-        colour = values.shape[-1] == 3 and values.dtype in (np.uint8, np.uint16)
+            mask = _true_where_used(mask)
+        colour = values.shape[-1] == 3 and values.dtype.kind == "u" and values.dtype.itemsize <= 2
         return cls(
             data=values,
             mask=mask,
@@ -171,12 +174,18 @@ class Image:
 
     def with_mask(self, mask: Any) -> Image:
         """The same image, restricted further to where `mask` is true or non-zero."""
-        allowed = np.asarray(mask) != 0
+        allowed = _true_where_used(mask)
         if allowed.shape != self.shape:
             raise InvalidParameterError(
                 f"mask must have the image's shape {self.shape}, got {allowed.shape}."
             )
         return replace(self, mask=allowed if self.mask is None else self.mask & allowed)
+
+
+def _true_where_used(mask: Any) -> NDArray[np.bool_]:
+    """True where a mask is true or non-zero; NaN is not."""
+    values = np.asarray(mask)
+    return (values != 0) & (values == values)
 
 
 def resolve_axes(shape: tuple[int, ...], axes: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,8 @@ class Model:
                 f"a model needs a name for each of its {n_features} features, "
                 f"got {len(self.feature_names)}."
             )
-        if len(self.labels) != n_components or set(self.labels) != set(range(1, self.k + 1)):
+        in_range = len(self.labels) == n_components and self.k <= n_components
+        if not in_range or set(self.labels) != set(range(1, self.k + 1)):
             raise ModelFormatError(
                 f"labels must give each of the {n_components} components one of 1..k, "
                 f"got {list(self.labels)[:20]}."
@@ -110,8 +112,11 @@ class Model:
             raise ModelFormatError("feature_names must be a list of text.")
         if not all(isinstance(label, int) and not isinstance(label, bool) for label in labels):
             raise ModelFormatError("labels must be a list of whole numbers.")
+        features = FeatureSpec.from_dict(values["features"])
+        if features.colour_space == "auto":
+            raise ModelFormatError("features: the colour_space of a model cannot be 'auto'.")
         return cls(
-            features=FeatureSpec.from_dict(values["features"]),
+            features=features,
             feature_names=tuple(names),
             mixture=Mixture.from_dict(values["mixture"]),
             labels=tuple(labels),
@@ -150,18 +155,23 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     file = Path(path)
     name = printable(file.name)
     try:
-        size = file.stat().st_size
-        if size > _LARGEST_FILE:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
             raise ModelFormatError(
-                f"{name} is not a model file: it has {size} bytes, over {_LARGEST_FILE}."
+                f"{name} is not a model file: it has over {_LARGEST_FILE} bytes."
             )
-        text = file.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
+    except ModelFormatError:
+        raise
     except FileNotFoundError as error:
         raise MissingFileError(f"there is no model file {printable(path)}.") from error
     except UnicodeDecodeError as error:
         raise ModelFormatError(f"{name} is not a model file: it is not text.") from error
     except OSError as error:
         raise ReadError(f"cannot read {name}: {error.strerror}.") from error
+    except ValueError as error:  # a null byte in the name
+        raise ReadError(f"cannot read {name}: {error}.") from error
     try:
         return Model.from_dict(_parse(text))
     except ModelFormatError as error:
@@ -172,8 +182,14 @@ def _parse(text: str) -> Any:
     def refuse(constant: str) -> None:
         raise ModelFormatError(f"numbers must be finite, got {constant}.")
 
+    def finite(digits: str) -> float:
+        number = float(digits)
+        if not math.isfinite(number):
+            refuse(digits[:20])
+        return number
+
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, parse_float=finite)
     except (ValueError, RecursionError) as error:
         if isinstance(error, ModelFormatError):
             raise

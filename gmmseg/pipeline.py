@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import gmmseg
 from gmmseg._check import check_integer
+from gmmseg._files import printable
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
@@ -101,7 +102,7 @@ def segment(
 
 
 def fit(
-    images: Sequence[ImageLike],
+    images: Iterable[ImageLike],
     k: int,
     options: SegmentOptions = SegmentOptions(),
     *,
@@ -112,7 +113,7 @@ def fit(
 
     Parameters
     ----------
-    images : sequence of Image, ndarray or path
+    images : iterable of Image, ndarray or path
         All with the same bands; sizes may differ.
     k, options, threads, callback
         As in `segment`.
@@ -129,9 +130,11 @@ def fit(
     >>> apply(model, bright).labels.max()
     np.uint8(2)
     """
-    if isinstance(images, str | os.PathLike | Image) or len(images) == 0:
+    pictures = []
+    if not isinstance(images, str | os.PathLike | Image):
+        pictures = [_as_image(image, None, None, None) for image in images]
+    if not pictures:
         raise InvalidParameterError("images must be a sequence of at least one image.")
-    pictures = [_as_image(image, None, None, None) for image in images]
     rows = [pixel_rows(picture, options.features) for picture in pictures]
     model, _ = _fit(pictures, rows, k, options, threads, callback)
     return model
@@ -176,6 +179,8 @@ def _as_image(
 
         picture = read_image(image, ReadOptions(axes=axes))
     elif isinstance(image, Image):
+        if axes is not None:
+            raise InvalidParameterError("axes belongs to arrays and files: an Image has its own.")
         picture = image
     else:
         picture = Image.from_array(image, axes=axes)
@@ -195,7 +200,7 @@ def _fit(
     """The model of all rows, its components in the order of their first feature."""
     if check_integer(k, "k", minimum=1) > MOST_CLASSES:
         raise InvalidParameterError(f"k must be at most {MOST_CLASSES}, got {k}.")
-    spec = options.features.resolve(images[0])
+    spec = _common_spec(images, options.features)
     names = spec.names(images[0])
     features, counts = _joined(rows)
     fitted = fit_rows(
@@ -216,6 +221,23 @@ def _fit(
         provenance=_provenance(images, fitted, options, sum(r.n_pixels for r in rows)),
     )
     return model, tuple(str(warning) for warning in fitted.warnings)
+
+
+def _common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:
+    """The features of all images, which must be the same."""
+    specs = [features.resolve(image) for image in images]
+    for image, spec in zip(images, specs, strict=True):
+        if spec != specs[0]:
+            raise InvalidDataError(
+                f"the images are of different kinds: {_name(images[0])} is taken as "
+                f"{specs[0].colour_space!r}, {_name(image)} as {spec.colour_space!r}. Fit them "
+                "apart, or choose colour_space= (--colour-space) for all."
+            )
+    return specs[0]
+
+
+def _name(image: Image) -> str:
+    return "an image" if image.path is None else printable(image.path.name)
 
 
 def _joined(rows: list[PixelRows]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:

@@ -47,16 +47,14 @@ def test_the_likelihood_is_that_of_all_rows(X, fit):
 
 OPTIMISTIC = pytest.mark.xfail(
     strict=True,
-    reason="after one pass the estimate sees the fast directions of EM, not the slow ones",
+    reason="an estimate, not a bound: on a plateau EM is slower than any step has shown so far",
 )
 SETS = [(1, 1, "f8"), (2, 3, "f4"), (3, 2, "f8")]
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize(("seed", "d", "dtype"), SETS)
-def test_the_gap_is_kept(covariance_type, seed, d, dtype, request):
-    if (seed, covariance_type) == (3, "full"):
-        request.applymarker(OPTIMISTIC)  # 1.15e-4
+def test_the_gap_is_kept(covariance_type, seed, d, dtype):
     X = overlapping(seed, d=d, dtype=dtype)
     options = {"covariance_type": covariance_type, "init": X[:4]}
     quick = fit_mixture(X, 4, **options)
@@ -67,10 +65,10 @@ def test_the_gap_is_kept(covariance_type, seed, d, dtype, request):
 
 @pytest.mark.parametrize(
     ("seed", "d", "dtype"),
-    [SETS[0], *(pytest.param(*values, marks=OPTIMISTIC) for values in SETS[1:])],
+    [SETS[0], pytest.param(*SETS[1], marks=OPTIMISTIC), SETS[2]],
 )
 def test_no_more_than_the_gap_is_left(seed, d, dtype):
-    # 6.1e-4 and 1.5e-4 are left where the certificates say 7.7e-5 and 3.8e-6
+    # the marked one leaves 6.1e-4, as does EM over all rows with the usual tolerance
     X = overlapping(seed, d=d, dtype=dtype)
     quick = fit_mixture(X, 4, init=X[:4])
     rest = fit_mixture(X, 4, gap=0.0, tol=1e-8, max_iter=5000, init=quick.mixture)

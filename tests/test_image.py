@@ -130,9 +130,6 @@ def test_colour_is_three_bands_of_display_integers(array, colour):
     assert Image.from_array(array).colour is colour
 
 
-@pytest.mark.xfail(
-    strict=True, reason="from_array compares dtypes with their byte order: not taken as colour"
-)
 def test_byte_order_does_not_decide_colour():
     swapped = np.zeros((2, 3, 3), np.dtype(np.uint16).newbyteorder())
     assert Image.from_array(swapped).colour
@@ -246,9 +243,6 @@ def test_spacing_is_positive_and_finite(spacing):
         Image.from_array(np.zeros((2, 3))).with_spacing(spacing)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="per_axis lets the error of NumPy's conversion through"
-)
 @pytest.mark.parametrize("spacing", ["abc", [[1], [1, 2]]])
 def test_spacing_that_is_no_number(spacing):
     image = Image.from_array(np.zeros((2, 3)))

@@ -218,7 +218,7 @@ def test_frames_are_left_as_they_were_entered(covariance_type, seed, origin, dev
     X = origin + deviation * clusters(seed)
     mixture = quietly(X, 2, covariance_type=covariance_type, max_iter=2).mixture
     frame = Frame.around(
-        np.array([origin, -origin]), deviation * rng.uniform(0.1, 9, 2),
+        np.array([origin, -origin]), deviation * rng.uniform(0.1, 9, 2), np.dtype(float),
         isotropic=covariance_type == "spherical",
     )  # fmt: skip
     again = mixture.in_frame(frame).out_of_frame(frame)

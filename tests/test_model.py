@@ -121,9 +121,6 @@ def test_what_is_recorded(model):
     assert EMOptions(**model.provenance["options"]["em"]) == EMOptions()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="EMOptions keeps NumPy numbers, which JSON does not know"
-)
 @pytest.mark.parametrize("options", [{"rng": np.int64(3)}, {"tol": np.float32(1e-4)}])
 def test_options_given_as_numpy_numbers_can_be_saved(options):
     json.loads(made(**options).to_json())
@@ -265,11 +262,6 @@ def test_missing_entries(tmp_path, model, key):
     assert refusal(tmp_path, json.dumps(values)) == f"bad.json: {expected}"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=OverflowError,
-    reason="check_real asks isfinite of whole numbers that no float holds",
-)
 @pytest.mark.parametrize("change", [{"position": 10**400}, {"local_mean": [10**400]}])
 def test_numbers_too_large_for_a_float(tmp_path, model, change):
     values = model.to_dict()
@@ -277,18 +269,11 @@ def test_numbers_too_large_for_a_float(tmp_path, model, change):
     assert "must be finite" in refusal(tmp_path, json.dumps(values))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="1e999 reads as infinity, unnoticed: the model then cannot be saved"
-)
 def test_decimals_too_large_for_a_float(tmp_path, model):
     text = model.to_json().replace('"n_pixels": 600', '"n_pixels": 1e999')
     assert "must be finite" in refusal(tmp_path, text)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the set of 1..k is made whatever k the file says: 1e12 is fatal",
-)
 def test_a_large_label_takes_no_memory():
     values = BASE | {"labels": [1, 2, 10**6]}
     tracemalloc.start()
@@ -306,7 +291,9 @@ def test_huge_files_are_refused_unread(tmp_path, monkeypatch):
     with path.open("wb") as file:
         file.truncate(5 << 30)  # sparse
     monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: pytest.fail("it was read"))
-    with pytest.raises(ModelFormatError, match=r"^huge\.json is not a model file: it has 53687"):
+    with pytest.raises(
+        ModelFormatError, match=r"^huge\.json is not a model file: it has over 33554432 bytes"
+    ):
         load_model(path)
 
 
@@ -320,7 +307,6 @@ def test_files_that_cannot_be_read(tmp_path):
         load_model(tmp_path / "file" / "a")
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="the error of the system comes through")
 def test_a_name_that_no_file_can_have():
     with pytest.raises(ReadError):
         load_model("a\0b")

@@ -75,9 +75,10 @@ def certify(
 ) -> tuple[Run, Certificate]:
     """EM over all rows from where the sample led, until the gap is small enough."""
     expected = run.mixture.n_parameters / (2 * sample.n_samples)
+    slowest = run.last.rate if run.last is not None else 0.0
 
     def gap(progress: Progress) -> float:
-        return max(progress.remaining, expected - progress.total_gain)
+        return max(progress.remaining(slowest), expected - progress.total_gain)
 
     full = run_em(
         rows,
@@ -97,5 +98,5 @@ def certify(
         full_passes=full.n_iter + 1,
         mean_log_likelihood=full.history[-1] + rows.frame.log_scale,
         gain=last.gain,
-        gap=last.remaining if options.at_rest(last) else gap(last),
+        gap=last.remaining(slowest) if options.at_rest(last) else gap(last),
     )

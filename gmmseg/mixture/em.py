@@ -24,7 +24,7 @@ from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.loop import GAPS, Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import statistics_of_rows
-from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights
+from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights, working_dtype
 from gmmseg.mixture.seeding import SAMPLE_SIZE, STARTS, Sample, start_from_means
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
@@ -86,19 +86,25 @@ class EMOptions:
     rng: int = 0
 
     def __post_init__(self) -> None:
-        check_choice(self.covariance_type, "covariance_type", COVARIANCE_TYPES)
-        check_choice(self.init, "init", STARTS)
-        check_integer(self.n_init, "n_init", minimum=1)
-        check_real(self.tol, "tol", minimum=0.0)
-        check_choice(self.criterion, "criterion", CRITERIA)
-        check_integer(self.max_iter, "max_iter", minimum=1)
-        check_real(self.gap, "gap", minimum=0.0)
         if not isinstance(self.accelerate, bool):
             raise InvalidParameterError(
                 f"accelerate must be True or False, got {self.accelerate!r}."
             )
-        check_real(self.reg_covar, "reg_covar", minimum=0.0)
-        check_integer(self.rng, "rng", minimum=0)
+        checked = {
+            "covariance_type": check_choice(
+                self.covariance_type, "covariance_type", COVARIANCE_TYPES
+            ),
+            "init": check_choice(self.init, "init", STARTS),
+            "n_init": check_integer(self.n_init, "n_init", minimum=1),
+            "tol": check_real(self.tol, "tol", minimum=0.0),
+            "criterion": check_choice(self.criterion, "criterion", CRITERIA),
+            "max_iter": check_integer(self.max_iter, "max_iter", minimum=1),
+            "gap": check_real(self.gap, "gap", minimum=0.0),
+            "reg_covar": check_real(self.reg_covar, "reg_covar", minimum=0.0),
+            "rng": check_integer(self.rng, "rng", minimum=0),
+        }
+        for name, value in checked.items():  # plain Python numbers: they go to model files
+            object.__setattr__(self, name, value)
 
     def at_rest(self, progress: Progress) -> bool:
         """Whether EM has converged by `criterion` and `tol`."""
@@ -288,7 +294,7 @@ def _prepare(
     with np.errstate(over="ignore"):
         mean = share @ (values - values[0]) + values[0]
         deviation = np.sqrt(share @ (values - mean) ** 2)
-    frame = Frame.around(mean, deviation, isotropic=isotropic)
+    frame = Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic)
     rows = Rows(array, weights, frame)
     rows.preload(workers)
     planes, sample_weights = rows.sample(SAMPLE_SIZE, rng)

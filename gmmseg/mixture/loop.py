@@ -55,10 +55,17 @@ class Progress:
         return max(float(np.abs(a - b).max()) for a, b in pairs)
 
     @property
-    def remaining(self) -> float:
-        """Estimate of the mean log-likelihood still to be gained (docs/math.md, eq. 13)."""
-        rate = contraction(self.before, self.after, self.following) ** 2
-        return max(self.gain, 0.0) * rate / (1 - rate)
+    def rate(self) -> float:
+        """How much shorter the next step is than the last: near 1 when EM is slow."""
+        return contraction(self.before, self.after, self.following)
+
+    def remaining(self, slowest: float = 0.0) -> float:
+        """Estimate of the mean log-likelihood still to be gained (docs/math.md, eq. 13).
+
+        `slowest` is a rate known from elsewhere: the first steps show the fast directions only.
+        """
+        squared = max(self.rate, slowest) ** 2
+        return max(self.gain, 0.0) * squared / (1 - squared)
 
 
 @dataclass(frozen=True, eq=False)

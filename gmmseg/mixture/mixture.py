@@ -165,7 +165,8 @@ class Mixture:
         """Coordinates in which this mixture is near 0 and of size 1."""
         mean = self.weights @ self.means
         spread = self.weights @ (self._variances + (self.means - mean) ** 2)
-        return Frame.around(mean, np.sqrt(spread), isotropic=self._kind.is_isotropic)
+        deviation = np.sqrt(spread)
+        return Frame.around(mean, deviation, np.dtype(float), isotropic=self._kind.is_isotropic)
 
     def in_frame(self, frame: Frame) -> Mixture:
         """The same mixture as a density over ``(x - frame.origin) * frame.scale``."""

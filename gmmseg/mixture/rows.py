@@ -43,22 +43,27 @@ class Frame:
     """Coordinates in which features are near 0 and of size 1: ``(x - origin) * scale``.
 
     The scale is a power of two and the origin a float32 number, so that going to the frame is
-    exact wherever `x` is near the origin, and float32 data far from zero lose nothing.
+    exact wherever `x` is near the origin, and float32 data far from zero lose nothing. (Beyond the
+    range of float32 the origin is one of float64.)
     """
 
     origin: Array
     scale: Array
 
     @classmethod
-    def around(cls, mean: Array, deviation: Array, *, isotropic: bool) -> Frame:
-        """The frame for data of about this mean and standard deviation."""
+    def around(
+        cls, mean: Array, deviation: Array, dtype: np.dtype[Any], *, isotropic: bool
+    ) -> Frame:
+        """The frame for data of this type, and of about this mean and standard deviation."""
         if isotropic:
             deviation = np.full_like(deviation, deviation.max())
         usable = np.isfinite(deviation) & (deviation > 0)
         exponent = np.rint(-np.log2(np.where(usable, deviation, 1.0)))
-        limit = np.finfo(np.float32).max
-        origin = np.clip(mean, -limit, limit).astype(np.float32).astype(np.float64)
-        return cls(origin, np.exp2(np.clip(exponent, -126, 126)))
+        limits = np.finfo(dtype)
+        origin = np.clip(mean, limits.min, limits.max)
+        if np.abs(origin).max() < np.finfo(np.float32).max:
+            origin = origin.astype(np.float32).astype(np.float64)
+        return cls(origin, np.exp2(np.clip(exponent, limits.minexp + 1, limits.maxexp - 2)))
 
     @classmethod
     def identity(cls, n_features: int) -> Frame:
