@@ -17,7 +17,8 @@ from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
 from gmmseg.image import Image
-from gmmseg.mixture.em import Callback, EMOptions, Fit, fit_rows
+from gmmseg.mixture.em import Callback, Fit, fit_rows
+from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.segmentation import Segmentation

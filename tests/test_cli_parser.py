@@ -15,7 +15,7 @@ from gmmseg.cli.option_groups import options_of
 from gmmseg.cli.parser import COMMANDS, command_parser, parse
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import ReadOptions
-from gmmseg.mixture.em import EMOptions
+from gmmseg.mixture.options import EMOptions
 from gmmseg.outputs import OutputOptions
 
 MANUAL = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from gmmseg.cli.inputs import find_inputs, read_input
 from gmmseg.errors import InvalidDataError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import ReadOptions, printable
-from gmmseg.mixture.em import EMOptions
+from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.outputs import check_outputs
 from gmmseg.pipeline import SegmentOptions, fit

@@ -16,7 +16,7 @@ from gmmseg.feature_spec import COLOUR_SPACES, FeatureSpec
 from gmmseg.image import AXES
 from gmmseg.io import ReadOptions
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.em import CRITERIA, EMOptions
+from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
 from gmmseg.outputs import PROBABILITY_FORMATS, OutputOptions
 

@@ -15,7 +15,7 @@ from argparse import ArgumentParser, Namespace
 from gmmseg.cli import labelling
 from gmmseg.cli import option_groups as groups
 from gmmseg.feature_spec import FeatureSpec
-from gmmseg.mixture.em import EMOptions
+from gmmseg.mixture.options import EMOptions
 from gmmseg.pipeline import SegmentOptions, segment
 
 __all__ = ["add_arguments", "run"]

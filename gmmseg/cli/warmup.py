@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gmmseg.cli.console import Console
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import printable
-from gmmseg.mixture.em import EMOptions
+from gmmseg.mixture.options import EMOptions
 from gmmseg.pipeline import SegmentOptions, segment
 
 __all__ = ["add_arguments", "run"]

@@ -4,8 +4,9 @@ Begin at `em.py` (the loop) and `statistics.py` (the algebra it rests on). `mixt
 value that comes out; `passes.py` drives the kernels of `_kernels.py` over `rows.py`.
 """
 
-from gmmseg.mixture.em import EMOptions, Fit, accumulate, fit_mixture
+from gmmseg.mixture.em import Fit, accumulate, fit_mixture
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.statistics import Statistics
 
 __all__ = ["EMOptions", "Fit", "Mixture", "Statistics", "accumulate", "fit_mixture"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,8 @@ from numpy.typing import NDArray
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.rows import Rows
-
-if TYPE_CHECKING:
-    from gmmseg.mixture.em import EMOptions
 
 __all__ = ["Certificate", "certify", "sample_rows"]
 
