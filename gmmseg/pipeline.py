@@ -264,5 +264,6 @@ def _provenance(
             "mean_log_likelihood": fitted.history[-1],
             "n_iter": fitted.n_iter,
             "converged": fitted.converged,
+            "certificate": fitted.certificate and asdict(fitted.certificate),
         },
     }

@@ -434,3 +434,11 @@ def test_callback():
 
     with pytest.raises(KeyboardInterrupt):
         gmmseg.segment(values, 3, callback=stop)
+
+
+def test_what_a_sample_cost_goes_with_the_model():
+    picture = np.random.default_rng(0).normal(size=(600, 600)).astype(np.float32)
+    told = gmmseg.segment(picture, 2).model.provenance["fit"]["certificate"]
+    assert told["sample_size"] < picture.size
+    assert told["gap"] < 1e-4
+    assert gmmseg.segment(picture[:50], 2).model.provenance["fit"]["certificate"] is None
