@@ -131,3 +131,17 @@ def test_a_full_disk_behind_standard_output(photo):
     assert err.decode() == (
         "gmmseg: error: cannot write to standard output: No space left on device.\n"
     )
+
+
+def test_warmup_reaches_every_kernel():
+    code = (
+        "from gmmseg.__main__ import main; main(['warmup', '-q'])\n"
+        "from gmmseg.mixture import _distinct_kernels as d, _kernels as k\n"
+        "kernels = [d.count_keys, d.look_up, d.hash_rows, d.place_keys,\n"
+        "           k.em_pass, k.label_pass, k.posterior_pass, k.lloyd_pass]\n"
+        "print([f.py_func.__name__ for f in kernels if not f.signatures])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -53,10 +53,13 @@ _SHAPES = (("full", 0.0), ("diag", 0.0), ("full", 1.0))
 
 
 def _images() -> Iterator[NDArray[Any]]:
-    """Grey and colour of 8 and 16 bits, and floats: large enough for tables of distinct values."""
+    """Grey and colour of 8 and 16 bits, and floats.
+
+    Large enough for tables of distinct values, and of so few values that hashing pays.
+    """
     rng = np.random.default_rng(0)
     for dtype, bands in product((np.uint8, np.uint16, np.float32, np.float64), (1, 3)):
-        yield (rng.random((400, 400, bands)) * 250).astype(dtype)
+        yield (rng.random((800, 800, bands)) * 24).astype(dtype)
 
 
 def _cache_folder() -> str:
