@@ -6,14 +6,7 @@ from types import ModuleType
 from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
-    "cv2": (
-        "OpenCV cannot be loaded. On a bare server its system libraries are missing: "
-        "apt-get install -y libgl1 libglib2.0-0 libxcb1"
-    ),
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
-    "rasterio": "Install the readers of geographic rasters: pip install 'gmmseg[geo]'",
-    "nibabel": "Install the readers of medical files: pip install 'gmmseg[medical]'",
-    "matplotlib": "Install the plots: pip install 'gmmseg[plot]'",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ class Image:
     def n_pixels(self) -> int:
         return int(np.prod(self.shape))
 
-    @property
+    @cached_property
     def valid(self) -> NDArray[np.bool_] | None:
         """True where a pixel may be used, of `shape`; None when all may.
 

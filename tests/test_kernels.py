@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from gmmseg.mixture import Mixture
+from gmmseg.mixture import Mixture, _kernels, rows
 from gmmseg.mixture._jit import inline
 from gmmseg.mixture._kernels import exp2, lloyd_pass, log2
 
@@ -123,3 +123,9 @@ def test_labels_have_room_for_every_component(n_components):
     labels = mixture.predict(mixture.means)
     assert labels.dtype == (np.uint8 if n_components <= 256 else np.uint16)
     assert (labels == np.arange(n_components)).all()
+
+
+def test_rows_and_kernels_mean_the_same_blocks():
+    assert (rows.BLOCK, rows._TILE, rows._MOST_IN_REGISTERS) == (
+        _kernels.BLOCK, _kernels.TILE, _kernels.MOST_IN_REGISTERS,
+    )  # fmt: skip

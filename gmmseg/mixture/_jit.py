@@ -38,6 +38,7 @@ def inline(function: Callable[..., Any]) -> Any:
     return njit(function, **_OPTIONS)
 
 
+@functools.cache
 def load_without_blas() -> None:
     """Prepare Numba for kernels that use no linear algebra: 0.2 s less of start-up.
 

@@ -81,11 +81,10 @@ def certify(
         rows,
         run.mixture,
         ridge,
+        options,
         workers,
+        callback,
         at_rest=lambda progress: gap(progress) < options.gap or options.at_rest(progress),
-        max_iter=options.max_iter,
-        accelerate=options.accelerate,
-        callback=callback,
     )
     last = full.last
     assert last is not None  # noqa: S101 - max_iter is at least 1

@@ -194,7 +194,10 @@ def fit_rows(
         starts = _starts(sample, n_components, options, start, rows.frame)
         small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
         runs = [
-            _run(small or rows, mixture, ridge, options, workers, callback) for mixture in starts
+            run_em(
+                small or rows, mixture, ridge, options, workers, callback, at_rest=options.at_rest
+            )
+            for mixture in starts
         ]
         run = max(runs, key=lambda run: run.history[-1])
         certificate = None
@@ -270,26 +273,6 @@ def _starts(
     return [start_from_means(sample, standard, options.covariance_type)]
 
 
-def _run(
-    rows: Rows,
-    mixture: Mixture,
-    ridge: Array,
-    options: EMOptions,
-    workers: Workers,
-    callback: Callback | None,
-) -> Run:
-    return run_em(
-        rows,
-        mixture,
-        ridge,
-        workers,
-        at_rest=options.at_rest,
-        max_iter=options.max_iter,
-        accelerate=options.accelerate,
-        callback=callback,
-    )
-
-
 def _in_units(run: Run, rows: Rows, options: EMOptions, certificate: Certificate | None) -> Fit:
     """The result in the units of the data."""
     gain = rows.frame.log_scale
@@ -357,8 +340,6 @@ def accumulate(
     >>> bool(np.allclose(both.m_step(one, np.zeros(2)).means, X.mean(axis=0)))
     True
     """
-    rows, standard = mixture._rows(X)
-    weights = check_weights(sample_weight, rows.n_samples)
-    rows = Rows(as_rows(X), weights, rows.frame)
+    rows, standard = mixture._rows(X, sample_weight)
     with Workers(threads) as workers:
         return statistics_of_rows(rows, standard, workers).out_of_frame(rows.frame, mixture)

@@ -12,6 +12,7 @@ from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.acceleration import Squarem, contraction
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.passes import statistics_of_rows
 from gmmseg.mixture.rows import Rows
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
@@ -84,19 +85,18 @@ def run_em(
     rows: Rows,
     mixture: Mixture,
     ridge: NDArray[np.float64],
+    options: EMOptions,
     workers: Workers,
+    callback: Callback | None,
     *,
     at_rest: Callable[[Progress], bool],
-    max_iter: int,
-    accelerate: bool,
-    callback: Callback | None = None,
 ) -> Run:
     """EM from `mixture` until ``at_rest(progress)``; everything in the frame of `rows`."""
     statistics = statistics_of_rows(rows, mixture, workers)
     if not statistics.is_finite:
         raise InvalidDataError(GAPS)
     history = [statistics.mean_log_likelihood]
-    squarem = Squarem() if accelerate else None
+    squarem = Squarem() if options.accelerate else None
     floor = max(float(ridge.min()), SMALLEST_VARIANCE)
     progress = None
     converged = False
@@ -109,15 +109,17 @@ def run_em(
         if callback is not None:
             callback(n_iter, history[-1] + rows.frame.log_scale)
 
-    while n_iter < max_iter and not converged:
-        before, after = mixture, statistics.m_step(mixture, ridge)
+    following = statistics.m_step(mixture, ridge)
+    while n_iter < options.max_iter and not converged:
+        before, after = mixture, following
         n_iter += 1
         advance(after, statistics_of_rows(rows, after, workers))
         following = statistics.m_step(after, ridge)
         gain = history[-1] - history[-2]
         progress = Progress(before, after, following, gain, history[-1] - history[0])
         converged = at_rest(progress)
-        if squarem is None or converged or n_iter == max_iter or statistics.negligible().any():
+        ended = converged or n_iter == options.max_iter
+        if squarem is None or ended or statistics.negligible().any():
             continue
         leap = squarem.leap(before, after, following, gain, floor)
         if leap is not None:
@@ -127,4 +129,5 @@ def run_em(
             squarem.learn(accepted=better)
             if better:
                 advance(leap, found)
+                following = found.m_step(leap, ridge)
     return Run(mixture, statistics, tuple(history), converged, n_iter, progress)

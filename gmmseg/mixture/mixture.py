@@ -196,14 +196,15 @@ class Mixture:
             self.covariance_type,
         )
 
-    def _rows(self, X: ArrayLike) -> tuple[Rows, Mixture]:
+    def _rows(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[Rows, Mixture]:
         """`X` as rows in this mixture's frame, and this mixture there."""
         array = as_rows(X)
         if array.shape[1] != self.n_features:
             raise InvalidDataError(
                 f"X has {array.shape[1]} features, but this mixture has {self.n_features}."
             )
-        return Rows(array, None, self._frame), self.in_frame(self._frame)
+        weights = check_weights(sample_weight, len(array))
+        return Rows(array, weights, self._frame), self.in_frame(self._frame)
 
     def log_density(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
         """Natural logarithm of the mixture's density at every row.

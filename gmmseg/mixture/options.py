@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg.errors import InvalidParameterError
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.loop import Progress
 from gmmseg.mixture.seeding import STARTS
+
+if TYPE_CHECKING:
+    from gmmseg.mixture.loop import Progress
 
 __all__ = ["CRITERIA", "EMOptions"]
 

@@ -17,7 +17,8 @@ __all__ = ["Frame", "Rows", "as_rows", "check_weights", "row_groups"]
 
 Array = NDArray[np.float64]
 
-# As in the kernels, which are not imported here: Numba would come with them.
+# As in the kernels, which are not imported here, because Numba would come with them; nor do the
+# kernels import these, because Numba's cache would not see a change. A test keeps them equal.
 BLOCK = 1024
 _TILE = 4
 _MOST_IN_REGISTERS = 3
