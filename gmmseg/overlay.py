@@ -12,6 +12,7 @@ from gmmseg.errors import InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.labels import check_labels, grey_map, palette
 from gmmseg.legend import LegendEntry, check_rgb, with_legend
+from gmmseg.mixture._threads import Workers
 
 __all__ = ["LegendEntry", "describe_display", "display_rgb", "overlay", "with_legend"]
 
@@ -175,8 +176,8 @@ _LINE = 0.9
 #: With more classes than this, 16 levels of grey do: the table of colours stays small.
 _FINE_GREY = 4096
 
-#: Pixels that are coloured at a time: temporaries stay in the cache.
-_BLOCK = 1 << 15
+#: Parts of a picture that threads draw from.
+_STRIPS = 16
 
 
 def overlay(
@@ -186,6 +187,7 @@ def overlay(
     n_labels: int,
     alpha: float = 0.55,
     outlines: bool = True,
+    threads: int | None = None,
 ) -> NDArray[np.uint8]:
     """Colour the classes, so that the picture's light and dark stay visible.
 
@@ -205,6 +207,8 @@ def overlay(
     outlines : bool
         Draw lines of one pixel between classes, in the colour of the brighter; none around
         unused pixels.
+    threads : int, optional
+        None = as many as this process may use.
 
     Returns
     -------
@@ -221,8 +225,10 @@ def overlay(
     >>> overlay(picture, np.array([[0, 1], [1, 1]], np.uint8), n_labels=1)[0].tolist()
     [[200, 200, 200], [115, 148, 204]]
     """
-    picture = check_rgb(rgb)
-    values = check_labels(labels, n_labels)
+    from gmmseg._overlay_kernels import paint
+
+    picture = np.ascontiguousarray(check_rgb(rgb))
+    values = np.ascontiguousarray(check_labels(labels, n_labels))
     if values.shape != picture.shape[:2]:
         raise InvalidParameterError(
             f"labels must have the picture's shape {picture.shape[:2]}, got {values.shape}."
@@ -231,8 +237,16 @@ def overlay(
         raise InvalidParameterError(f"alpha must be at most 1, got {alpha}.")
     shift = 0 if n_labels <= _FINE_GREY else 4
     table = _colour_table(n_labels, alpha, 256 >> shift, outlines)
-    codes = _line_codes(values, n_labels) if outlines else values
-    return _look_up(picture, codes, table, shift)
+    out = np.empty_like(picture)
+    rows = -(-len(picture) // _STRIPS)
+
+    def task(i: int) -> None:
+        last = min((i + 1) * rows, len(picture))
+        paint(picture, values, table, n_labels, shift, outlines, i * rows, last, out)
+
+    with Workers(threads) as workers:
+        workers.run(task, _STRIPS)
+    return out
 
 
 def _colour_table(n_labels: int, alpha: float, levels: int, outlines: bool) -> NDArray[np.uint8]:
@@ -244,47 +258,3 @@ def _colour_table(n_labels: int, alpha: float, levels: int, outlines: bool) -> N
     if outlines:
         table.append((1 - _LINE) * grey + _LINE * colours)
     return np.rint(np.concatenate(table)).astype(np.uint8).reshape(-1, 3)
-
-
-def _line_codes(labels: NDArray[Any], n_labels: int) -> NDArray[Any]:
-    """Labels, and on lines ``n_labels + 1 +`` the label whose colour they have."""
-    # The border of a bright spot on a dark ground is all in the spot's colour, not half of it.
-    brightest: NDArray[Any] = labels.astype(np.uint8 if 2 * n_labels < 255 else np.uint32)
-    np.maximum(brightest[:, :-1], labels[:, 1:], out=brightest[:, :-1])
-    np.maximum(brightest[:-1], labels[1:], out=brightest[:-1])
-    # Unused pixels have no line around them: a scene with missing scan lines would be all lines.
-    used = labels != 0
-    edge = np.zeros(labels.shape, bool)
-    edge[:, :-1] = (labels[:, :-1] != labels[:, 1:]) & used[:, 1:]
-    edge[:-1] |= (labels[:-1] != labels[1:]) & used[1:]
-    brightest += edge.view(np.uint8) * brightest.dtype.type(n_labels + 1)
-    brightest *= used
-    return brightest
-
-
-def _look_up(
-    picture: NDArray[np.uint8], codes: NDArray[Any], table: NDArray[np.uint8], shift: int
-) -> NDArray[np.uint8]:
-    """Colour of each pixel by its code and grey; the picture where the code is 0."""
-    rgb, code = picture.reshape(-1, 3), codes.reshape(-1)
-    out = np.empty_like(rgb)
-    for start in range(0, len(rgb), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        index = code[part].astype(np.intp)
-        unused = index == 0
-        index <<= 8 - shift
-        index += _grey(rgb[part]) >> shift
-        # Every index is inside; "raise" would buffer the output.
-        table.take(index, axis=0, out=out[part], mode="clip")
-        if unused.any():
-            np.copyto(out[part], rgb[part], where=unused[:, np.newaxis])
-    return out.reshape(picture.shape)
-
-
-def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Luma of ITU-R BT.601 in integers, (n,)."""
-    grey = np.full(len(rgb), 128, np.uint16)
-    for c, share in enumerate((77, 150, 29)):
-        grey += np.multiply(rgb[:, c], np.uint16(share), dtype=np.uint16)
-    grey >>= 8
-    return grey

@@ -33,6 +33,7 @@ LAYERS = (
     ("labels.py", 2),
     ("classes.py", 2),
     ("overlay.py", 2),
+    ("_overlay_kernels.py", 2),
     ("legend.py", 2),
     ("pixels.py", 2),
     ("uncertainty.py", 2),

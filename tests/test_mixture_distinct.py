@@ -6,7 +6,7 @@ import pytest
 from gmmseg.mixture import fit_mixture
 from gmmseg.mixture.distinct import distinct_rows
 
-SMALL, LARGE = 500, 1 << 17  # by sorting; through a table
+SMALL, LARGE = 500, 1 << 19  # by sorting; through a table
 
 
 def values_of(dtype, n, n_bands):
@@ -33,6 +33,16 @@ def test_rows_come_back(dtype, n_bands, n):
     assert (back == values).all()
     assert back.T.flags.c_contiguous
     assert (found.spread(found.rows[:, 0].astype(float)) == values[:, 0]).all()
+
+
+@pytest.mark.parametrize("times", [255, 256, 257, 512, 513])
+def test_counts_beyond_a_byte(times):
+    values = np.zeros((LARGE, 1), np.uint8)
+    values[:times] = 7
+    values[-1] = 255
+    found = distinct_rows(values)
+    assert found.rows.ravel().tolist() == [0, 7, 255]
+    assert found.counts.tolist() == [LARGE - times - 1, times, 1]
 
 
 @pytest.mark.parametrize("layout", ["F", "slice", "read-only"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
+from gmmseg.cli.startup import wait_for_kernels
 from gmmseg.errors import WriteError
 
 __all__ = ["Console", "print_bytes", "print_error", "print_json", "print_lines", "show_warning"]
@@ -78,6 +79,7 @@ class Console:
     @contextmanager
     def telling_of_compilation(self) -> Iterator[None]:
         """One line when kernels are compiled, which takes seconds; never when they are cached."""
+        wait_for_kernels()
         from numba.core import event
 
         from gmmseg.mixture._jit import load_without_blas

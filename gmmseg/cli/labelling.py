@@ -21,6 +21,7 @@ from gmmseg.cli.destinations import (
     without_own_outputs,
 )
 from gmmseg.cli.inputs import Input, find_inputs, read_input
+from gmmseg.cli.startup import prepare_kernels
 from gmmseg.errors import GmmsegError, InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable
@@ -145,6 +146,7 @@ def label_inputs(args: Namespace, k: int, labeller: Labeller) -> int:
         console=console,
         several=len(inputs) > 1,
     )
+    prepare_kernels()
     if args.output != STDOUT:
         return _label_all(job, destinations(inputs, args.output))
     with TemporaryDirectory(prefix="gmmseg-") as folder:

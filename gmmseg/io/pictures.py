@@ -54,6 +54,8 @@ _PLUGINS = {
     )
 }
 _STRIP_ROWS = 64
+#: Pillow's 64 KiB means thousands of steps, and for each it may have to wait for other threads.
+_READ_AT_ONCE = 1 << 20
 _LARGEST_WEBP = 2**28
 _BITS = {"1": 1, "I;16": 16, "I": 32, "F": 32}
 _COMPRESSIONS = {"JPEG": "jpeg", "MPO": "jpeg", "GIF": "lzw", "WEBP": "webp", "PNG": "deflate"}
@@ -96,6 +98,7 @@ def pillow_picture(source: Source, file_format: str) -> Iterator[Picture]:
         with _allowed(_LARGEST_WEBP):  # which looks at the limit here already
             opened = factory(file, "")
         with opened as picture, _allowed(picture.width * picture.height):
+            picture.decodermaxblock = _READ_AT_ONCE
             yield picture
 
 

@@ -31,6 +31,7 @@ _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 _SAMPLES = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGB_ALPHA: 4}
 #: Bands as read, alpha left out.
 _BANDS = {_GREY: 1, _RGB: 3, _PALETTE: 3, _GREY_ALPHA: 1, _RGB_ALPHA: 3}
+_LONGEST_CHUNK = 2**31 - 1
 _KEPT = (b"tRNS", b"eXIf", b"acTL")
 
 
@@ -88,7 +89,8 @@ def read_png(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
     if png.deep_colour:
         decoded = _decode_deep(source, png, frame, header.orientation)
     else:
-        decoded = _decode_by_pillow(source, frame, options, remarks, header.orientation)
+        plain = _with_joined_data(source) if png.frames == 1 else source
+        decoded = _decode_by_pillow(plain, frame, options, remarks, header.orientation)
     return assemble(decoded, source, options, remarks)
 
 
@@ -143,6 +145,31 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             return
         else:
             file.seek(length + 4, 1)
+
+
+def _with_joined_data(source: Source) -> Source:
+    """The same file with one chunk of pixels in the place of, often, thousands of 8 KiB.
+
+    Pillow takes several steps for each, all of which wait for the other threads of Python.
+    """
+    content = memoryview(source.read())
+    parts, at, total = [], _SIGNATURE, 0
+    first = end = None
+    while at + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        if name == b"IDAT":
+            first = at if first is None else first
+            parts.append(content[at + 8 : at + 8 + length])
+            total += length
+            end = at + 8 + length
+        elif first is not None:
+            break
+        at += length + 12
+    if len(parts) < 2 or total > _LONGEST_CHUNK:
+        return source
+    start = struct.pack(">I4s", total, b"IDAT")
+    joined = b"".join([content[:first], start, *parts, content[end:]])
+    return Source.of_bytes(joined, source.name)
 
 
 def _decode_by_pillow(

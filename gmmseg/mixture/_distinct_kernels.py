@@ -2,6 +2,7 @@
 
 A row is packed into one key of at most 64 bits: ``key = sum (value_b - low) << (bits * b)``. Keys
 of few bits index a table directly; longer ones go through a hash table with linear probing.
+`bands` is a tuple of B zeros: its length is known at compile time, which makes twice the speed.
 """
 
 import numpy as np
@@ -10,25 +11,36 @@ from gmmseg.mixture._jit import inline, kernel
 
 
 @inline
-def _key(values, i, low, bits):
+def _key(values, i, bands, low, bits):
     key = np.int64(0)
-    for b in range(values.shape[1]):
+    for b in range(len(bands)):
         key |= (np.int64(values[i, b]) - low) << (bits * b)
     return key
 
 
 @kernel
-def count_keys(values, low, bits, table):
-    """Count every row of `values` (N, B) at its key in `table`."""
+def count_keys(values, bands, low, bits, table, overflow):
+    """Count every row of `values` (N, B) at its key in `table` (uint8), modulo 256.
+
+    A key is written to `overflow` (N // 256,) whenever its count comes round to 0; the number of
+    those is returned. Counts of one byte keep the table in the last-level cache, where counts of
+    four bytes would not stay.
+    """
+    n = 0
     for i in range(values.shape[0]):
-        table[_key(values, i, low, bits)] += 1
+        key = _key(values, i, bands, low, bits)
+        table[key] += np.uint8(1)
+        if table[key] == 0:
+            overflow[n] = key
+            n += 1
+    return n
 
 
 @kernel
-def look_up(values, low, bits, table, out):
+def look_up(values, bands, low, bits, table, out):
     """Write the table's entry at the key of every row of `values` to `out` (N,)."""
     for i in range(values.shape[0]):
-        out[i] = table[_key(values, i, low, bits)]
+        out[i] = table[_key(values, i, bands, low, bits)]
 
 
 @inline
@@ -49,7 +61,7 @@ def place_keys(keys, n, slots):
 
 
 @kernel
-def hash_rows(values, low, bits, start, slots, keys, counts, index):
+def hash_rows(values, bands, low, bits, start, slots, keys, counts, index):
     """Number the distinct rows from row `start` on; return the row where `keys` is full, or N.
 
     `slots` (a power of two) holds the numbers of the keys, -1 = empty; ``counts[-1]`` holds how
@@ -58,7 +70,7 @@ def hash_rows(values, low, bits, start, slots, keys, counts, index):
     mask = np.uint64(slots.shape[0] - 1)
     n_keys = counts[-1]
     for i in range(start, values.shape[0]):
-        key = _key(values, i, low, bits)
+        key = _key(values, i, bands, low, bits)
         slot = _slot(key, mask)
         while slots[slot] >= 0 and keys[slots[slot]] != key:
             slot = (slot + np.uint64(1)) & mask

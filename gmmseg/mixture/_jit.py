@@ -2,11 +2,13 @@
 
 import functools
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core.registry import cpu_target
 
 __all__ = ["FAST_MATH", "inline", "kernel", "load_without_blas"]
 
@@ -38,22 +40,24 @@ def inline(function: Callable[..., Any]) -> Any:
     return njit(function, **_OPTIONS)
 
 
-@functools.cache
+_loading = threading.Lock()
+
+
 def load_without_blas() -> None:
     """Prepare Numba for kernels that use no linear algebra: 0.2 s less of start-up.
 
     Numba imports scipy.linalg only to look for BLAS, which no kernel here calls. Code of others
-    in the same process might want it: this is for the command line, which owns its process.
+    in the same process might want it: this is for the command line, which owns its process, and
+    calls it from a thread while the first image is decoded.
     """
-    from numba.core.registry import cpu_target
-
-    if "scipy.linalg" in sys.modules:
-        return
-    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
-    try:
-        cpu_target.target_context.refresh()
-    finally:
-        del sys.modules["scipy.linalg"]
+    with _loading:
+        if "scipy.linalg" in sys.modules:
+            return
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+        try:
+            cpu_target.target_context.refresh()
+        finally:
+            del sys.modules["scipy.linalg"]
 
 
 @functools.cache

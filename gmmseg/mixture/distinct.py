@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Distinct", "distinct_rows"]
 
-_MOST_TABLE_BITS = 24  # a table of counts for every possible row then takes 64 MB
+_MOST_TABLE_BITS = 24  # a table of one byte for every possible row then takes 16 MB
 _MOST_KEY_BITS = 64
 _WORTH_A_TABLE = 1 << 19  # with fewer rows NumPy is quicker, and no kernel has to be loaded
 
@@ -83,6 +83,11 @@ class _Packing:
         return 8 * self.dtype.itemsize
 
     @property
+    def bands(self) -> tuple[int, ...]:
+        """As many zeros as bands, for the kernels."""
+        return (0,) * self.n_bands
+
+    @property
     def key_bits(self) -> int:
         return self.bits * self.n_bands
 
@@ -148,19 +153,25 @@ def _by_table(values: NDArray[Any], packing: _Packing) -> Distinct:
         table = np.zeros(int(keys[-1]) + 1, per_row.dtype)
         table[keys] = per_row
         out = np.empty(len(values), per_row.dtype)
-        look_up(values, packing.low, packing.bits, table, out)
+        look_up(values, packing.bands, packing.low, packing.bits, table, out)
         return out
 
-    return Distinct(packing.rows(keys), counts.astype(np.int64), look_up)
+    return Distinct(packing.rows(keys), counts, look_up)
 
 
-def _count(values: NDArray[Any], packing: _Packing) -> tuple[NDArray[Any], NDArray[Any]]:
+def _count(values: NDArray[Any], packing: _Packing) -> tuple[NDArray[Any], NDArray[np.int64]]:
     from gmmseg.mixture._distinct_kernels import count_keys
 
-    table = np.zeros(1 << packing.key_bits, np.uint32 if len(values) < 1 << 32 else np.uint64)
-    count_keys(values, packing.low, packing.bits, table)
-    keys = np.flatnonzero(table)
-    return keys, table[keys]
+    table = np.zeros(1 << packing.key_bits, np.uint8)
+    overflow = np.empty(len(values) // 256, np.int64)
+    n = count_keys(values, packing.bands, packing.low, packing.bits, table, overflow)
+    present = table != 0
+    present[overflow[:n]] = True
+    keys = np.flatnonzero(present)
+    counts = table[keys].astype(np.int64)
+    often, rounds = np.unique(overflow[:n], return_counts=True)
+    counts[np.searchsorted(keys, often)] += 256 * rounds
+    return keys, counts
 
 
 def _repeats(values: NDArray[Any], packing: _Packing) -> bool:
@@ -185,7 +196,7 @@ def _by_hashing(values: NDArray[Any], packing: _Packing) -> Distinct:
     slots = np.full(2 * len(keys), -1, np.int32)
     done = 0
     while (done := hash_rows(
-        values, packing.low, packing.bits, done, slots, keys, counts, index
+        values, packing.bands, packing.low, packing.bits, done, slots, keys, counts, index
     )) < n:  # fmt: skip
         keys, counts, slots = _grown(keys, counts)
     found = int(counts[-1])
