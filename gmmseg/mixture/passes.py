@@ -106,7 +106,8 @@ def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statis
                 nk[i], first[i], second[i], log2_likelihood[i],
             )  # fmt: skip
 
-    workers.run(task, len(groups))
+    operations = rows.n_samples * np.prod(second_shape, dtype=float)
+    workers.run(task, len(groups), operations)
     n = rows.n_features
     total = second.sum(axis=0)
     total = _symmetric(total[:, :n, :n]) if is_matrix else total[:, :n]

@@ -166,7 +166,8 @@ def _spread_centres(
             continue
         candidates = _draw(mass, 2 + int(np.log(k)), rng)
         trials = [np.minimum(distance, _squared_distance(x, x[:, c])) for c in candidates]
-        best = int(np.argmin([w @ trial for trial in trials]))
+        # not w @ trial: for so few numbers BLAS wakes its threads, which may take 20 ms
+        best = int(np.argmin([np.einsum("n,n->", w, trial) for trial in trials]))
         centres.append(x[:, candidates[best]])
         distance = trials[best]
     return np.array(centres, dtype=np.float64)
