@@ -306,7 +306,7 @@ def benjamini_hochberg(
     """Which p-values are discoveries at a false-discovery rate, (N,).
 
     Benjamini and Hochberg, J. R. Statist. Soc. B 57 (1995) 289-300: all up to the largest p that is
-    at most `rate` times the share of rows with a p-value as small (equation 21). The expected
+    at most `rate` times the share of rows with a p-value as small (equation 20). The expected
     share of false ones among them is at most `rate`, for p-values that are independent or
     positively dependent (Benjamini and Yekutieli, Ann. Statist. 29 (2001) 1165-1188).
 

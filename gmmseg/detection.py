@@ -20,7 +20,7 @@ from gmmseg.anomaly import (
     fit_background,
     score_rows,
 )
-from gmmseg.errors import InvalidParameterError
+from gmmseg.errors import DegenerateDataWarning, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
 from gmmseg.heatmap import heat_map, with_scale
@@ -258,12 +258,13 @@ def detect_anomalies(
     if model is None:
         model, messages = _fitted(data, options, threads, callback)
     mixture = background_of(model.mixture, options.min_share or 0.0)
+    n = len(data.features) if data.counts is None else int(data.counts.sum())
     return Anomalies(
         source=data.source,
         model=model,
         options=options,
         scores=score_rows(mixture, data.features, data.counts, threads=threads),
-        warnings=messages,
+        warnings=messages + _too_few(n, options),
         _counts=data.counts,
         _put_back=data.put_back,
     )
@@ -321,7 +322,18 @@ def _fitted(
             "fit": {"n_pixels": int(total), "n_iter": fit.n_iter, "converged": fit.converged},
         },
     )
-    return model, tuple(str(warning) for warning in fit.warnings)
+    # Fewer clusters than k are nothing to worry about here: small ones are left out anyway.
+    told = (w for w in fit.warnings if not isinstance(w, DegenerateDataWarning))
+    return model, tuple(str(warning) for warning in told)
+
+
+def _too_few(n: int, options: AnomalyOptions) -> tuple[str, ...]:
+    if options.fdr is not None or n * options.quantile >= 1:
+        return ()
+    return (
+        f"no anomaly can be found: the quantile {options.quantile:g} of {n} is less than one. "
+        f"Raise it with quantile= (--quantile), to {2 / n:.2g} for two.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

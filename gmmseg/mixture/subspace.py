@@ -108,7 +108,7 @@ def m_step_of_all(
     reg_covar : float
         Added to the variances, relative to those of the features.
     shrink : bool
-        Shrink covariance matrices by equation 24. Diagonal ones need none.
+        Shrink covariance matrices by equation 21. Diagonal ones need none.
 
     Returns
     -------
@@ -118,6 +118,8 @@ def m_step_of_all(
     kind = COVARIANCE_TYPES[covariance_type]
     mean, variance = _mean_and_variance(X, weights)
     scale = np.where(variance > (1e-7 * mean) ** 2, np.sqrt(variance), 1.0)
+    if kind.is_isotropic:
+        scale = np.full_like(scale, scale.max())
     sums = _sums(X, weights, posterior, mean, scale)
     nk = sums.nk + np.finfo(float).tiny
     second = sums.second if kind.is_matrix else np.diagonal(sums.second, axis1=1, axis2=2)
@@ -147,7 +149,7 @@ def shrinkage_intensity(covariance: Array, fourth: float, total: float) -> float
     """How far to move a covariance towards a multiple of the identity, 0..1.
 
     Ledoit and Wolf, J. Multivariate Anal. 88 (2004) 365-411, equations 9 to 14: the intensity of
-    the least expected squared error, estimated from the rows themselves (equation 24).
+    the least expected squared error, estimated from the rows themselves (equation 21).
 
     Parameters
     ----------
