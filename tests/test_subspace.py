@@ -116,3 +116,5 @@ def test_gaps_are_told():
     X[3, 2] = np.nan
     with pytest.raises(InvalidDataError, match=r"^principal components need rows without gaps"):
         principal_axes(X, None, 0.9)
+    with pytest.raises(InvalidDataError, match=r"^covariances are shrunk by rows without gaps"):
+        m_step_of_all(X, None, np.ones((300, 1)), "full", reg_covar=0.0, shrink=True)

@@ -333,6 +333,16 @@ def test_parquet(tmp_path):
         read_table(tmp_path / "bad.parquet")
 
 
+def test_parquet_that_would_fill_the_memory(tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"x": np.zeros(10**6)}), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 10**5
+    monkeypatch.setattr(tables, "free_memory", lambda: 10**7)
+    with pytest.raises(ReadError, match=r"its 1000000 rows of 1 columns need more memory than is"):
+        read_table(tmp_path / "t.parquet")
+
+
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     (tmp_path / "t.parquet").write_bytes(b"PAR1xxxx")

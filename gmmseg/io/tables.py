@@ -192,8 +192,14 @@ def _npy(source: Source, _: TableOptions, __: Any) -> _Array:
 
 
 def _parquet(source: Source, _: TableOptions, __: Any) -> _Parquet:
-    parquet = import_optional("pyarrow.parquet")
-    return _Parquet(parquet.read_table(source.path))
+    file = import_optional("pyarrow.parquet").ParquetFile(source.path)
+    needed = 16 * file.metadata.num_rows * file.metadata.num_columns
+    if needed > free_memory():  # a few bytes of run lengths can stand for millions of cells
+        raise ReadError(
+            f"cannot read {source.name}: its {file.metadata.num_rows} rows of "
+            f"{file.metadata.num_columns} columns need more memory than is free. Cut it into parts."
+        )
+    return _Parquet(file.read())
 
 
 #: By the first bytes.

@@ -75,7 +75,7 @@ def principal_axes(X: NDArray[Any], weights: NDArray[Any] | None, share: float) 
     if not np.isfinite(covariance).all():
         raise InvalidDataError(
             "principal components need rows without gaps and of moderate size: X holds NaN, "
-            "infinity, or numbers beyond 1e150."
+            "infinity, or numbers beyond 1e150. Leave such rows or features out."
         )
     deviation = np.sqrt(np.diagonal(covariance))
     # A constant feature may keep a variance of rounding.
@@ -114,9 +114,19 @@ def m_step_of_all(
     -------
     Mixture
         In the units of `X`.
+
+    Raises
+    ------
+    InvalidDataError
+        When X holds NaN or infinity.
     """
     kind = COVARIANCE_TYPES[covariance_type]
     mean, variance = _mean_and_variance(X, weights)
+    if not np.isfinite(variance).all():
+        raise InvalidDataError(
+            "covariances are shrunk by rows without gaps: X holds NaN, infinity, or numbers "
+            "beyond 1e150. Leave such rows out, or do without with shrink=False (--no-shrink)."
+        )
     scale = np.where(variance > (1e-7 * mean) ** 2, np.sqrt(variance), 1.0)
     if kind.is_isotropic:
         scale = np.full_like(scale, scale.max())
