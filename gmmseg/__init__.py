@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gmmseg.anomaly import AnomalyOptions
+    from gmmseg.detection import Anomalies, detect_anomalies
     from gmmseg.feature_spec import FeatureSpec
     from gmmseg.image import Image
-    from gmmseg.io import ReadOptions, read_image
+    from gmmseg.io import ReadOptions, Table, TableOptions, read_image, read_table
     from gmmseg.mixture import EMOptions, Mixture, fit_mixture
     from gmmseg.model import Model, load_model
     from gmmseg.pipeline import SegmentOptions, apply, fit, segment
     from gmmseg.segmentation import Segmentation
+    from gmmseg.tabular import Clustering, cluster_table
 
 _HOME = {
+    "Anomalies": "gmmseg.detection",
+    "AnomalyOptions": "gmmseg.anomaly",
+    "Clustering": "gmmseg.tabular",
     "EMOptions": "gmmseg.mixture",
     "FeatureSpec": "gmmseg.feature_spec",
     "Image": "gmmseg.image",
@@ -33,15 +39,23 @@ _HOME = {
     "ReadOptions": "gmmseg.io",
     "SegmentOptions": "gmmseg.pipeline",
     "Segmentation": "gmmseg.segmentation",
+    "Table": "gmmseg.io",
+    "TableOptions": "gmmseg.io",
     "apply": "gmmseg.pipeline",
+    "cluster_table": "gmmseg.tabular",
+    "detect_anomalies": "gmmseg.detection",
     "fit": "gmmseg.pipeline",
     "fit_mixture": "gmmseg.mixture",
     "load_model": "gmmseg.model",
     "read_image": "gmmseg.io",
+    "read_table": "gmmseg.io",
     "segment": "gmmseg.pipeline",
 }
 
 __all__ = [
+    "Anomalies",
+    "AnomalyOptions",
+    "Clustering",
     "EMOptions",
     "FeatureSpec",
     "Image",
@@ -50,12 +64,17 @@ __all__ = [
     "ReadOptions",
     "SegmentOptions",
     "Segmentation",
+    "Table",
+    "TableOptions",
     "__version__",
     "apply",
+    "cluster_table",
+    "detect_anomalies",
     "fit",
     "fit_mixture",
     "load_model",
     "read_image",
+    "read_table",
     "segment",
 ]
 

@@ -7,6 +7,7 @@ from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
+    "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
 }
 
 

@@ -26,7 +26,10 @@ __all__ = [
     "check_outputs",
     "planned_outputs",
     "stem_of_output",
+    "write_files",
+    "write_map",
     "write_outputs",
+    "write_picture",
 ]
 
 #: How soft masks are written; the first is the usual one.
@@ -65,7 +68,7 @@ class OutputOptions:
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
-    r"(.+?)(_(labels|overlay|entropy|novelty|mask_\d+|prob(_\d+)?)\.(png|tif|npz)|\.gmm\.json)"
+    r"(.+?)(_(labels|overlay|entropy|novelty|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?)\.(png|tif|npz|csv|tsv|parquet)|\.gmm\.json)"
 )
 
 
@@ -206,6 +209,24 @@ def write_outputs(
     WriteError
         When one cannot be written. Nothing has changed then.
     """
+
+    def write(name: str, path: Path) -> None:
+        kind, _, label = name.partition("_")
+        _WRITERS[kind](segmentation, path, int(label or 0))
+
+    write_files(plan, write, overwrite=overwrite)
+
+
+def write_files(
+    plan: Mapping[str, Path], write: Callable[[str, Path], None], *, overwrite: bool = False
+) -> None:
+    """Call `write` with every name of `plan` and a path, all of which then go to their places.
+
+    Raises
+    ------
+    OutputExistsError, WriteError
+        As `write_outputs`. Nothing has changed then.
+    """
     check_outputs(plan, overwrite=overwrite)
     try:
         with ExitStack() as stack:
@@ -215,15 +236,14 @@ def write_outputs(
             }
             staged = {name: staging[path.parent] / path.name for name, path in plan.items()}
             for name, path in staged.items():
-                kind, _, label = name.partition("_")
-                _WRITERS[kind](segmentation, path, int(label or 0))
+                write(name, path)
             check_outputs(plan, overwrite=overwrite)
             for name, path in plan.items():
                 staged[name].replace(path)
     except GmmsegError:
         raise
     except OSError as error:
-        place = printable(plan["labels"].parent)
+        place = printable(next(iter(plan.values())).parent)
         raise WriteError(f"cannot write into {place}: {error.strerror or error}.") from error
 
 
@@ -239,7 +259,7 @@ def _write_labels(segmentation: Segmentation, path: Path, _: int) -> None:
     if path.suffix.lower() == ".png":
         write_png(path, segmentation.labels)
     else:
-        _write_map(segmentation.image, path, segmentation.labels, nodata=0)
+        write_map(segmentation.image, path, segmentation.labels, nodata=0)
 
 
 def _write_overlay(segmentation: Segmentation, path: Path, _: int) -> None:
@@ -247,7 +267,7 @@ def _write_overlay(segmentation: Segmentation, path: Path, _: int) -> None:
 
 
 def _write_mask(segmentation: Segmentation, path: Path, label: int) -> None:
-    _write_picture(segmentation.image, path, segmentation.mask(label))
+    write_picture(segmentation.image, path, segmentation.mask(label))
 
 
 def _write_probabilities(segmentation: Segmentation, path: Path, _: int) -> None:
@@ -256,20 +276,20 @@ def _write_probabilities(segmentation: Segmentation, path: Path, _: int) -> None
         write_npz(path, probabilities=soft)
     else:
         names = tuple(f"class {j}" for j in range(1, segmentation.k + 1))
-        _write_map(segmentation.image, path, soft, band_names=names)
+        write_map(segmentation.image, path, soft, band_names=names)
 
 
 def _write_probability(segmentation: Segmentation, path: Path, label: int) -> None:
     levels = np.rint(segmentation.probability(label) * np.float32(65535)).astype(np.uint16)
-    _write_picture(segmentation.image, path, levels)
+    write_picture(segmentation.image, path, levels)
 
 
 def _write_entropy(segmentation: Segmentation, path: Path, _: int) -> None:
-    _write_map(segmentation.image, path, segmentation.entropy, nodata=np.nan)
+    write_map(segmentation.image, path, segmentation.entropy, nodata=np.nan)
 
 
 def _write_novelty(segmentation: Segmentation, path: Path, _: int) -> None:
-    _write_map(segmentation.image, path, segmentation.novelty, nodata=np.nan)
+    write_map(segmentation.image, path, segmentation.novelty, nodata=np.nan)
 
 
 def _write_model(segmentation: Segmentation, path: Path, _: int) -> None:
@@ -289,15 +309,15 @@ _WRITERS: dict[str, Callable[[Segmentation, Path, int], None]] = {
 }
 
 
-def _write_picture(image: Image, path: Path, values: NDArray[Any]) -> None:
-    """A PNG, or a TIFF when it is a volume."""
+def write_picture(image: Image, path: Path, values: NDArray[Any]) -> None:
+    """A PNG, or a TIFF that lies where the image lies."""
     if path.suffix == ".png":
         write_png(path, values)
     else:
-        _write_map(image, path, values)
+        write_map(image, path, values)
 
 
-def _write_map(
+def write_map(
     image: Image,
     path: Path,
     values: NDArray[Any],

@@ -23,7 +23,7 @@ from gmmseg.model import Model
 from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.segmentation import Segmentation
 
-__all__ = ["ImageLike", "SegmentOptions", "apply", "fit", "segment"]
+__all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment"]
 
 #: What the doors take: an Image, an array, or the path of a file.
 ImageLike = Image | ArrayLike | str | os.PathLike[str]
@@ -96,7 +96,7 @@ def segment(
     >>> seg.labels[0, 9:11].tolist(), seg.table[1].share.__round__(2)
     ([1, 2], 0.67)
     """
-    picture = _as_image(image, mask, spacing, axes)
+    picture = as_image(image, mask, spacing, axes)
     rows = pixel_rows(picture, options.features)
     model, messages = _fit([picture], [rows], k, options, threads, callback)
     return Segmentation(image=picture, model=model, warnings=messages, _rows=rows, _threads=threads)
@@ -133,7 +133,7 @@ def fit(
     """
     pictures = []
     if not isinstance(images, str | os.PathLike | Image):
-        pictures = [_as_image(image, None, None, None) for image in images]
+        pictures = [as_image(image, None, None, None) for image in images]
     if not pictures:
         raise InvalidParameterError("images must be a sequence of at least one image.")
     rows = [pixel_rows(picture, options.features) for picture in pictures]
@@ -163,18 +163,19 @@ def apply(
     InvalidDataError
         When the image has not the bands that the model was fitted on.
     """
-    picture = _as_image(image, mask, spacing, axes)
+    picture = as_image(image, mask, spacing, axes)
     model.check_image(picture)
     rows = pixel_rows(picture, model.features)
     return Segmentation(image=picture, model=model, warnings=(), _rows=rows, _threads=threads)
 
 
-def _as_image(
+def as_image(
     image: ImageLike,
     mask: ArrayLike | None,
     spacing: float | Sequence[float] | None,
     axes: str | None,
 ) -> Image:
+    """The image that a door was given, whatever it was given as."""
     if isinstance(image, str | os.PathLike):
         from gmmseg.io import ReadOptions, read_image
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmmseg.mixture.mixture import Mixture
 
-__all__ = ["entropy", "novelty"]
+__all__ = ["entropy", "nearest_distance", "novelty"]
 
 _ROWS = 1 << 16
 
@@ -59,10 +59,19 @@ def novelty(mixture: Mixture, X: ArrayLike) -> NDArray[np.float32]:
     """
     from scipy.special import gammainc  # 0.1 s of import time, seldom needed
 
+    distance = nearest_distance(mixture, X)
+    return gammainc(mixture.n_features / 2, distance**2 / 2).astype(np.float32)
+
+
+def nearest_distance(mixture: Mixture, X: ArrayLike) -> NDArray[np.float64]:
+    """Mahalanobis distance of rows to the component with the smallest one, (N,).
+
+    Components of weight 0 do not count.
+    """
     rows = np.asarray(X)
-    out = np.empty(len(rows), np.float32)
+    out = np.empty(len(rows))
     used = mixture.weights > 0
     for start in range(0, len(rows), _ROWS):
-        distance = mixture.mahalanobis(rows[start : start + _ROWS])[:, used].min(axis=1)
-        out[start : start + _ROWS] = gammainc(mixture.n_features / 2, distance**2 / 2)
+        part = slice(start, start + _ROWS)
+        out[part] = mixture.mahalanobis(rows[part])[:, used].min(axis=1)
     return out

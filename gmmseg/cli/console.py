@@ -65,6 +65,17 @@ class Console:
 
             yield show
 
+    @contextmanager
+    def share_of(self, what: str) -> Iterator[Callable[[float], None]]:
+        """A callback that takes the share of something long that is done, 0..1."""
+        from tqdm import tqdm
+
+        with tqdm(
+            desc=what, total=1.0, bar_format="{desc}: {percentage:3.0f} % [{elapsed}]",
+            leave=False, disable=self._without_bars, file=sys.stderr,
+        ) as bar:  # fmt: skip
+            yield lambda share: bar.update(share - bar.n)
+
     def each(self, items: Sequence[T]) -> Iterator[T]:
         """The items one by one, with a bar when there are several."""
         if len(items) == 1:

@@ -13,16 +13,17 @@ from typing import Any
 
 from gmmseg.classes import format_table
 from gmmseg.cli import option_groups as groups
-from gmmseg.cli.console import Console, print_bytes, print_error, print_json
+from gmmseg.cli.console import Console, print_bytes
 from gmmseg.cli.destinations import (
     Destination,
     check_not_an_input,
     destinations,
     without_own_outputs,
 )
+from gmmseg.cli.each import run_each
 from gmmseg.cli.inputs import Input, find_inputs, read_input
 from gmmseg.cli.startup import prepare_kernels
-from gmmseg.errors import GmmsegError, InvalidDataError, InvalidParameterError
+from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable
 from gmmseg.mixture.em import Callback
@@ -157,28 +158,18 @@ def label_inputs(args: Namespace, k: int, labeller: Labeller) -> int:
 
 
 def _label_all(job: _Job, places: Mapping[Input, Destination]) -> int:
-    failures: list[Input] = []
-    for source, destination in job.console.each(list(places.items())):
-        summary: dict[str, Any] = {"input": source.word}
-        try:
-            summary |= job.run(source, destination)
-            if job.args.strict and not summary["fit"]["converged"]:
-                raise InvalidDataError("EM did not converge, and --strict takes it as a failure.")
-        except (GmmsegError, MemoryError) as error:
-            failures.append(source)
-            summary["error"] = _reason(error, source)
-            print_error(summary["error"])
-        if job.args.json:
-            print_json(summary)
-    if job.outputs.overlay and len(failures) < len(places):
-        job.console.say(
-            f"Label maps hold the numbers 0 to {job.k} and look black in most viewers: "
-            "look at the overlays beside them."
-        )
-    if failures and job.several:
-        names = ", ".join(source.name for source in failures)
-        print_error(f"{len(failures)} of {len(places)} inputs failed: {names}")
-    return 1 if failures else 0
+    def work(source: Input, destination: Destination, summary: dict[str, Any]) -> None:
+        summary |= job.run(source, destination)
+        if job.args.strict and not summary["fit"]["converged"]:
+            raise InvalidDataError("EM did not converge, and --strict takes it as a failure.")
+
+    hint = (
+        f"Label maps hold the numbers 0 to {job.k} and look black in most viewers: look at the "
+        "overlays beside them."
+    )
+    return run_each(
+        places, work, job.console, json=job.args.json, hint=hint if job.outputs.overlay else ""
+    )
 
 
 def _inputs_of(args: Namespace, console: Console) -> tuple[Input, ...]:
@@ -212,11 +203,6 @@ def _outputs_of(args: Namespace, inputs: Sequence[Input]) -> OutputOptions:
             "standard output is a terminal: pipe the label map into a file or another program."
         )
     return outputs
-
-
-def _reason(error: Exception, source: Input) -> str:
-    text = "not enough memory." if isinstance(error, MemoryError) else printable(error)
-    return text if source.name in text else f"{source.name}: {text}"
 
 
 def _files_read(source: Input, args: Namespace) -> list[Path]:

@@ -9,19 +9,25 @@ from gmmseg.io.npz_writer import write_npz
 from gmmseg.io.options import ReadOptions
 from gmmseg.io.png_writer import encode_png, write_png
 from gmmseg.io.read import image_info, read_bytes, read_image
+from gmmseg.io.tables import Table, TableOptions, is_table_name, read_table, write_table
 from gmmseg.io.tiff_writer import write_tiff
 
 __all__ = [
     "ReadOptions",
+    "Table",
+    "TableOptions",
     "encode_png",
     "image_info",
+    "is_table_name",
     "output_stem",
     "printable",
     "read_bytes",
     "read_image",
+    "read_table",
     "replacing",
     "write_npz",
     "write_png",
+    "write_table",
     "write_text",
     "write_tiff",
 ]

@@ -20,7 +20,7 @@ from gmmseg.io.options import ReadOptions
 from gmmseg.io.remarks import Remarks
 from gmmseg.io.source import Source
 
-__all__ = ["npy_header", "read_npy"]
+__all__ = ["map_npy", "npy_header", "read_npy"]
 
 _HEADER_READERS = {
     (1, 0): npy_format.read_array_header_1_0,
@@ -48,6 +48,21 @@ def npy_header(source: Source, options: ReadOptions) -> Header:
 
 def read_npy(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
     """Read an NPY file, mapped where it lies on disk."""
+    npy = _parse_numbers(source)
+    axes = told_axes(source.name, npy.shape, options.axes)
+    check_pixels(source.name, _header(npy, axes), options)
+    values = bands_last(_array(source, npy), axes)
+    colour = values.shape[-1] == 3 and values.dtype in (np.uint8, np.uint16)
+    return assemble(Decoded(values=values, colour=colour), source, options, remarks)
+
+
+def map_npy(source: Source) -> NDArray[Any]:
+    """The array of an NPY file, read-only and mapped where it lies on disk."""
+    return _array(source, _parse_numbers(source))
+
+
+def _parse_numbers(source: Source) -> _Npy:
+    """The header, which must be of real numbers that the file holds."""
     npy = _parse(source)
     if npy.dtype.kind not in "buif":
         raise ReadError(
@@ -55,11 +70,7 @@ def read_npy(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
             "integers or real floats."
         )
     check_content(source.name, prod(npy.shape) * npy.dtype.itemsize, source.size - npy.offset)
-    axes = told_axes(source.name, npy.shape, options.axes)
-    check_pixels(source.name, _header(npy, axes), options)
-    values = bands_last(_array(source, npy), axes)
-    colour = values.shape[-1] == 3 and values.dtype in (np.uint8, np.uint16)
-    return assemble(Decoded(values=values, colour=colour), source, options, remarks)
+    return npy
 
 
 def _parse(source: Source) -> _Npy:
