@@ -261,7 +261,7 @@ def _provenance(
         "fit": {
             "n_pixels": n_pixels,
             "log_likelihood": fitted.log_likelihood,
-            "mean_log_likelihood": fitted.history[-1],
+            "mean_log_likelihood": fitted.log_likelihood / n_pixels,
             "n_iter": fitted.n_iter,
             "converged": fitted.converged,
             "certificate": fitted.certificate and asdict(fitted.certificate),

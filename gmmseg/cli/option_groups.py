@@ -153,6 +153,22 @@ def add_em(parser: ArgumentParser) -> None:
         help="added to every variance, relative to that of the feature (default: %(default)s)",
     )
     group.add_argument(
+        "--prior",
+        metavar="S",
+        type=float,
+        default=default.prior,
+        help="strength of a prior that keeps classes from collapsing on few pixels: 1 is that of "
+        "Fraley and Raftery (default: %(default)g, none)",
+    )
+    group.add_argument(
+        "--max-ratio",
+        metavar="C",
+        type=float,
+        default=default.max_ratio,
+        help="no variance in any direction of any class is more than C times another's, the "
+        "features in units of their standard deviations (default: no bound)",
+    )
+    group.add_argument(
         "--seed",
         dest="rng",
         metavar="N",

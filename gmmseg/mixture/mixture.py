@@ -42,9 +42,11 @@ class Mixture:
             (n_components, n_features, n_features) if "full",
             (n_features, n_features)               if "tied",
             (n_components, n_features)             if "diag",
-            (n_components,)                        if "spherical"
+            (n_components,)                        if "spherical",
+            (n_features,)                          if "tied_diag",
+            ()                                     if "tied_spherical"
 
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : {"full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"}
 
     Raises
     ------
@@ -94,7 +96,7 @@ class Mixture:
         object.__setattr__(mixture, "covariance_type", covariance_type)
         parts = {"weights": weights, "means": means, "covariances": covariances}
         for name, value in parts.items():
-            mixture._keep(name, value.copy())
+            mixture._keep(name, np.array(value))
         return mixture
 
     def _check_shapes(self) -> None:

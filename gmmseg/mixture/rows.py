@@ -139,6 +139,15 @@ class Rows:
         """Weights of `n` rows from row `first`; of size 0 when all are 1."""
         return self._weights[first : first + n]
 
+    def values(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Rows start:stop in the frame, (D, n), and their weights (n,), as float64."""
+        x = np.stack([self._to_frame(self._X[start:stop, d], d) for d in range(self.n_features)])
+        w = np.ones(stop - start)
+        if self._weights.size:
+            w = self._weights[start:stop].astype(np.float64) * self.weight_unit
+        x[:, w == 0] = 0  # whatever stands there
+        return x.astype(np.float64), w
+
     def sample(self, n: int, rng: np.random.Generator) -> tuple[NDArray[Any], Array]:
         """Planes (D, m) and weights (m,) of at most `n` rows, drawn evenly by weight.
 
