@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gmmseg.image import Image
     from gmmseg.io import ReadOptions, read_image
     from gmmseg.mixture import EMOptions, Mixture, fit_mixture
+    from gmmseg.mixture.selection import Selection, SelectOptions
     from gmmseg.model import Model, load_model
-    from gmmseg.pipeline import SegmentOptions, apply, fit, segment
+    from gmmseg.pipeline import SegmentOptions, apply, fit, segment, select_k
     from gmmseg.segmentation import Segmentation
 
 _HOME = {
@@ -33,12 +34,15 @@ _HOME = {
     "ReadOptions": "gmmseg.io",
     "SegmentOptions": "gmmseg.pipeline",
     "Segmentation": "gmmseg.segmentation",
+    "SelectOptions": "gmmseg.mixture.selection",
+    "Selection": "gmmseg.mixture.selection",
     "apply": "gmmseg.pipeline",
     "fit": "gmmseg.pipeline",
     "fit_mixture": "gmmseg.mixture",
     "load_model": "gmmseg.model",
     "read_image": "gmmseg.io",
     "segment": "gmmseg.pipeline",
+    "select_k": "gmmseg.pipeline",
 }
 
 __all__ = [
@@ -50,6 +54,8 @@ __all__ = [
     "ReadOptions",
     "SegmentOptions",
     "Segmentation",
+    "SelectOptions",
+    "Selection",
     "__version__",
     "apply",
     "fit",
@@ -57,6 +63,7 @@ __all__ = [
     "load_model",
     "read_image",
     "segment",
+    "select_k",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,12 @@ class PixelRows:
     def bands(self) -> NDArray[Any]:
         """The chosen bands of the rows as they are in the image, (M, B)."""
         return self._values if self._distinct is None else self._distinct.rows
+
+    def planes(self) -> Iterator[NDArray[np.floating]]:
+        """Each chosen band as an image of floats, NaN where a pixel is not used."""
+        dtype = np.result_type(self.bands.dtype, np.float32)
+        for band in self.bands.T:
+            yield self.put_back(band.astype(dtype), np.nan)
 
     def put_back(self, per_row: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
         """An array of the image's shape from one value, or K values, for each row.

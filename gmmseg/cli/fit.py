@@ -14,12 +14,10 @@ from gmmseg.cli.console import Console, print_json
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import find_inputs, read_input
 from gmmseg.errors import InvalidDataError
-from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import ReadOptions, printable
-from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.outputs import check_outputs
-from gmmseg.pipeline import SegmentOptions, fit
+from gmmseg.pipeline import fit
 
 __all__ = ["add_arguments", "run"]
 
@@ -40,6 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     groups.add_threads(parser)
     groups.add_features(parser)
     groups.add_em(parser)
+    groups.add_selection(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_messages(parser)
@@ -48,9 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Fit the model. One image that cannot be read fails all: a model of the rest is another."""
     console = groups.console_of(args)
-    options = SegmentOptions(
-        features=groups.options_of(args, FeatureSpec), em=groups.options_of(args, EMOptions)
-    )
+    options = groups.segment_options(args)
     reading = groups.options_of(args, ReadOptions)
     inputs, output = find_inputs(args.inputs), Path(args.output)
     check_not_an_input([output], [source.path for source in inputs if source.path])

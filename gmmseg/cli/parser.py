@@ -21,6 +21,7 @@ COMMANDS = {
     "segment": "segment images into k classes: label maps, overlays, soft masks",
     "apply": "label images by a model: a label means the same in all of them",
     "fit": "fit one model to many images",
+    "select": "compare numbers of classes by BIC, AIC, ICL",
     "info": "what an image or a model file holds",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }

@@ -24,7 +24,7 @@ from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.loop import GAPS, Callback, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.passes import statistics_of_rows
+from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
 from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights, working_dtype
 from gmmseg.mixture.seeding import (
@@ -36,7 +36,7 @@ from gmmseg.mixture.seeding import (
 )
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
-__all__ = ["Callback", "Fit", "accumulate", "fit_mixture"]
+__all__ = ["Callback", "Fit", "Fitter", "accumulate", "fit_mixture", "fit_rows"]
 
 Array = NDArray[np.float64]
 
@@ -250,6 +250,11 @@ class Fitter:
         if small is not None:
             run, certificate = certify(rows, small, run, rules, options, workers, callback)
         return _in_units(run, rows, options, certificate)
+
+    def log_certainty(self, mixture: Mixture) -> float:
+        """Sum over the rows of the logarithm of the largest posterior."""
+        rows = self._rows
+        return log_certainty_of_rows(rows, mixture.in_frame(rows.frame), self._workers)[1]
 
 
 def _prepare(

@@ -60,6 +60,8 @@ class Sample:
         self.variance = (wide - self.mean[:, None]) ** 2 @ self.weights / self.weights.sum()
         self.metric = metric(np.sqrt(self.variance))
         self.floor = np.full(len(planes), SMALLEST_VARIANCE)
+        #: What k-means found, and the state that it left the generator in.
+        self.clusters: dict[tuple[int, str], tuple[NDArray[np.int32], Any]] = {}
 
     @property
     def points(self) -> NDArray[Any]:
@@ -68,7 +70,11 @@ class Sample:
 
 
 def _kmeans(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
-    labels = kmeans(sample.points, sample.weights, k, rng)
+    state = k, str(rng.bit_generator.state)
+    if state not in sample.clusters:  # another covariance type may want the same clusters
+        labels = kmeans(sample.points, sample.weights, k, rng)
+        sample.clusters[state] = labels, rng.bit_generator.state
+    labels, rng.bit_generator.state = sample.clusters[state]
     return _from_labels(sample, labels, k, kind)
 
 
@@ -190,7 +196,8 @@ def _spread_centres(
             continue
         candidates = _draw(mass, 2 + int(np.log(k)), rng)
         trials = [np.minimum(distance, _squared_distance(x, x[:, c])) for c in candidates]
-        best = int(np.argmin([w @ trial for trial in trials]))
+        # not w @ trial: where the CPUs are busy, BLAS waits up to 50 ms for its threads
+        best = int(np.argmin([(w * trial).sum() for trial in trials]))
         centres.append(x[:, candidates[best]])
         distance = trials[best]
     return np.array(centres, dtype=np.float64)
