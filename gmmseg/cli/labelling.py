@@ -28,7 +28,7 @@ from gmmseg.mixture.em import Callback
 from gmmseg.outputs import OutputOptions, check_outputs, planned_outputs, write_outputs
 from gmmseg.segmentation import Segmentation
 
-__all__ = ["Labeller", "add_arguments", "label_inputs"]
+__all__ = ["Labeller", "add_arguments", "label_inputs", "reason_of"]
 
 #: The one call of the library: an image and a callback for EM's iterations.
 Labeller = Callable[[Image, Callback], Segmentation]
@@ -175,7 +175,7 @@ def _label_all(job: _Job, places: Mapping[Input, Destination]) -> int:
                 raise InvalidDataError("EM did not converge, and --strict takes it as a failure.")
         except (GmmsegError, MemoryError) as error:
             failures.append(source)
-            summary["error"] = _reason(error, source)
+            summary["error"] = reason_of(error, source)
             print_error(summary["error"])
         if job.args.json:
             print_json(summary)
@@ -223,7 +223,8 @@ def _outputs_of(args: Namespace, inputs: Sequence[Input]) -> OutputOptions:
     return outputs
 
 
-def _reason(error: Exception, source: Input) -> str:
+def reason_of(error: Exception, source: Input) -> str:
+    """What went wrong with an input, and with which."""
     text = "not enough memory." if isinstance(error, MemoryError) else printable(error)
     return text if source.name in text else f"{source.name}: {text}"
 

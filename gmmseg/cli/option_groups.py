@@ -110,7 +110,7 @@ def add_selection(parser: ArgumentParser) -> None:
         metavar="T[,T...]",
         type=comma_separated(str, "covariance types"),
         default=default.covariance_types,
-        help="covariance types to compare (default: that of --covariance)",
+        help="covariance types to compare (default: only the one that is fitted otherwise)",
     )
     group.add_argument(
         "--by",

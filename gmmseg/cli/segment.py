@@ -24,9 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.usage = "gmmseg segment INPUT... -k K [-o OUT] [options]"
     groups.add_inputs(parser)
     groups.add_classes(parser)
+    groups.add_selection(parser)
     groups.add_features(parser)
     groups.add_em(parser)
-    groups.add_selection(parser)
     groups.add_model_outputs(parser)
     labelling.add_arguments(parser)
     parser.set_defaults(fits=True)

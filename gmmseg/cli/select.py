@@ -18,11 +18,13 @@ from gmmseg.cli import option_groups as groups
 from gmmseg.cli.console import Console, print_error, print_json, print_lines
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import Input, find_inputs, read_input
+from gmmseg.cli.labelling import reason_of
 from gmmseg.errors import GmmsegError, InvalidParameterError
-from gmmseg.io import ReadOptions, printable
+from gmmseg.io import ReadOptions
 from gmmseg.mixture.selection import Selection
 from gmmseg.outputs import check_outputs
-from gmmseg.pipeline import select_k
+from gmmseg.pipeline import SegmentOptions, select_k
+from gmmseg.plots.selection import check_plot, save_selection
 
 __all__ = ["add_arguments", "run"]
 
@@ -62,23 +64,32 @@ def run(args: Namespace) -> int:
         raise InvalidParameterError(
             "-o and --plot name one file, but there are several inputs. Use --json."
         )
+    if "plot" in plan:
+        check_plot(plan["plot"].suffix)
+    options = groups.segment_options(args)
     check_not_an_input(plan.values(), [source.path for source in inputs if source.path])
     check_outputs(plan, overwrite=args.overwrite)
     status = 0
     for source in console.each(inputs):
         try:
-            status |= _select(args, source, console, plan)
+            status |= _select(args, source, options, console, plan)
         except (GmmsegError, MemoryError) as error:
             status = 1
-            print_error(f"{source.name}: {printable(error)}")
+            reason = reason_of(error, source)
+            print_error(reason)
             if args.json:
-                print_json({"input": source.word, "error": printable(error)})
+                print_json({"input": source.word, "error": reason})
     return status
 
 
-def _select(args: Namespace, source: Input, console: Console, plan: dict[str, Path]) -> int:
+def _select(
+    args: Namespace,
+    source: Input,
+    options: SegmentOptions,
+    console: Console,
+    plan: dict[str, Path],
+) -> int:
     """Select for one input; 1 when a fit did not converge, and that was asked for."""
-    options = groups.segment_options(args)
     image = read_input(source, args, groups.options_of(args, ReadOptions))
     with console.telling_of_compilation(), console.iterations() as callback:
         selection = select_k(image, options=options, threads=args.threads, callback=callback)
@@ -108,7 +119,5 @@ def _described(selection: Selection) -> str:
 
 
 def _plot(selection: Selection, path: Path, *, overwrite: bool) -> None:
-    from gmmseg.plots.selection import save_selection
-
     with replacing(path, overwrite=overwrite) as file:
         save_selection(selection, file, path.suffix)

@@ -11,7 +11,7 @@ __all__ = ["comma_separated", "integer_or_auto", "number_or_nan", "positive_inte
 
 T = TypeVar("T")
 
-_LONGEST = len("65535-65535")  # of a range: larger numbers are no numbers of classes
+_MOST_DIGITS = len("65535")  # of a number of classes
 
 
 def positive_integer(text: str) -> int:
@@ -57,7 +57,8 @@ def range_of(text: str) -> tuple[int, ...]:
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)) or len(part) > _LONGEST:
+        digits = first.isdecimal() and (last.isdecimal() or not dash)
+        if not digits or max(len(first), len(last)) > _MOST_DIGITS:
             raise ArgumentTypeError(f"must be numbers such as 1-10 or 2,3,5, got {text!r}")
         found += range(int(first), int(last or first) + 1)
     if not found or min(found) < 1:

@@ -11,7 +11,7 @@ from gmmseg.mixture.selection import SELECT_BY, Selection
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PLOT_ENDINGS", "plot_selection", "save_selection"]
+__all__ = ["PLOT_ENDINGS", "check_plot", "plot_selection", "save_selection"]
 
 #: What files of plots may end in.
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
@@ -70,7 +70,13 @@ def plot_selection(selection: Selection) -> Figure:
     return figure
 
 
+def check_plot(ending: str) -> None:
+    """Raise when files of this ending cannot be drawn, or matplotlib is not there."""
+    check_choice(ending.lower(), "the ending of a plot", PLOT_ENDINGS)
+    import_optional("matplotlib.figure")
+
+
 def save_selection(selection: Selection, file: BinaryIO, ending: str) -> None:
     """Write the plot to an open file, in the format of `ending`."""
-    check_choice(ending.lower(), "the ending of a plot", PLOT_ENDINGS)
+    check_plot(ending)
     plot_selection(selection).savefig(file, format=ending[1:].lower(), dpi=150)
