@@ -12,7 +12,7 @@ The sum is the correlation area, in pixels. It is taken as the product of the su
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +23,26 @@ __all__ = ["correlation_area", "correlation_length", "effective_number"]
 _MOST_LINES = 256
 
 
-def effective_number(planes: Iterable[NDArray[np.floating]], n_pixels: int) -> float:
+def effective_number(numbers: NDArray[np.integer], bands: NDArray[Any], n_pixels: int) -> float:
     """Number of independent pixels that `n_pixels` are worth, at least 1.
 
     Parameters
     ----------
-    planes : iterable of float arrays of the image's spatial shape
-        The bands; NaN where a pixel is not used. A constant band tells nothing.
+    numbers : ndarray of int, of the image's spatial shape
+        Which row of `bands` each pixel has; -1 where a pixel is not used.
+    bands : ndarray of shape (M, B)
+        A constant band tells nothing.
     n_pixels : int
         Number of used pixels.
     """
-    areas = [area for area in map(correlation_area, planes) if area is not None]
-    return max(1.0, n_pixels / float(np.mean(areas))) if areas else float(n_pixels)
+    lines = [_lines(numbers, axis) for axis in range(numbers.ndim)]
+    areas = [_area([_values(band, along) for along in lines]) for band in bands.T]
+    known = [area for area in areas if area is not None]
+    return max(1.0, n_pixels / float(np.mean(known))) if known else float(n_pixels)
+
+
+def _values(band: NDArray[Any], lines: NDArray[np.integer]) -> NDArray[np.float64]:
+    return np.where(lines < 0, np.nan, band[lines].astype(np.float64))
 
 
 def correlation_area(plane: NDArray[np.floating]) -> float | None:
@@ -46,12 +54,16 @@ def correlation_area(plane: NDArray[np.floating]) -> float | None:
     >>> round(correlation_area(noise), 1)
     1.0
     """
-    lengths = [correlation_length(_lines(plane, axis)) for axis in range(plane.ndim)]
+    return _area([_lines(plane, axis) for axis in range(plane.ndim)])
+
+
+def _area(lines_of_axes: list[NDArray[np.floating]]) -> float | None:
+    lengths = [correlation_length(lines) for lines in lines_of_axes]
     known = [length for length in lengths if length is not None]
     return float(np.prod(known)) if known else None
 
 
-def correlation_length(lines: NDArray[np.float64]) -> float | None:
+def correlation_length(lines: NDArray[np.floating]) -> float | None:
     """Sum of the squared autocorrelations along lines (m, n), up to where they first vanish.
 
     NaN is a gap. None where nothing varies.
@@ -72,12 +84,12 @@ def correlation_length(lines: NDArray[np.float64]) -> float | None:
     return 1.0 + 2.0 * float((fading * correlation[:last] ** 2).sum())
 
 
-def _lines(plane: NDArray[np.floating], axis: int) -> NDArray[np.float64]:
+def _lines(plane: NDArray[Any], axis: int) -> NDArray[Any]:
     """At most `_MOST_LINES` lines along an axis, evenly spread, (lines, n)."""
     moved = np.moveaxis(plane, axis, -1)
     n_lines = int(np.prod(moved.shape[:-1]))
     chosen = np.unique(np.linspace(0, n_lines - 1, min(n_lines, _MOST_LINES)).astype(np.intp))
-    return moved[np.unravel_index(chosen, moved.shape[:-1])].astype(np.float64)
+    return moved[np.unravel_index(chosen, moved.shape[:-1])]
 
 
 def _sums_by_lag(lines: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -302,7 +302,7 @@ def _select(
         options.em,
         options.selection,
         sample_weight=counts,
-        n_effective=sum(effective_number(r.planes(), r.n_pixels) for r in rows),
+        n_effective=sum(effective_number(r.numbers, r.bands, r.n_pixels) for r in rows),
         metric=_metric(spec, images[0]),
         threads=threads,
         callback=callback,

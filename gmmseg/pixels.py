@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +46,10 @@ class PixelRows:
         """The chosen bands of the rows as they are in the image, (M, B)."""
         return self._values if self._distinct is None else self._distinct.rows
 
-    def planes(self) -> Iterator[NDArray[np.floating]]:
-        """Each chosen band as an image of floats, NaN where a pixel is not used."""
-        dtype = np.result_type(self.bands.dtype, np.float32)
-        for band in self.bands.T:
-            yield self.put_back(band.astype(dtype), np.nan)
+    @property
+    def numbers(self) -> NDArray[np.int32]:
+        """The row of every pixel, of the image's shape; -1 where a pixel is not used."""
+        return self.put_back(np.arange(len(self.features), dtype=np.int32), -1)
 
     def put_back(self, per_row: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
         """An array of the image's shape from one value, or K values, for each row.

@@ -69,21 +69,42 @@ def test_pixels_not_used():
     assert correlation_area(x) == pytest.approx(8 * np.pi, rel=0.2)
 
 
+def effective(*planes):
+    """The effective number of an image of these bands."""
+    shape = planes[0].shape
+    numbers = np.arange(planes[0].size).reshape(shape)
+    return effective_number(numbers, np.stack([plane.ravel() for plane in planes], 1), numbers.size)
+
+
 def test_bands_are_averaged_and_constant_ones_left_out():
     white, smooth = noise(0), blurred(noise(1), 2.0)
     n = white.size
-    assert effective_number([white], n) == pytest.approx(n, rel=0.01)
-    assert effective_number([white, np.full_like(white, 3)], n) == pytest.approx(n, rel=0.01)
-    both = effective_number([white, smooth], n)
-    assert both == pytest.approx(n / np.mean([1, 8 * np.pi]), rel=0.05)
-    assert effective_number([np.full((3, 4), 7.0)], 12) == 12
-    assert effective_number([np.full((3, 4), np.nan)], 12) == 12
+    assert effective(white) == pytest.approx(n / correlation_area(white), rel=1e-12)
+    assert effective(white, np.full_like(white, 3)) == effective(white)
+    areas = correlation_area(white), correlation_area(smooth)
+    assert effective(white, smooth) == pytest.approx(n / np.mean(areas), rel=1e-12)
+    assert effective(np.full((3, 4), 7.0)) == 12
+
+
+def test_a_table_of_distinct_values_is_the_image():
+    classes = np.random.default_rng(0).integers(0, 3, (9, 12)).repeat(10, 0).repeat(10, 1)
+    table = np.array([[9, 0], [50, 1], [255, 7]], np.uint8)
+    expected = effective(*(table[classes, b].astype(float) for b in (0, 1)))
+    assert effective_number(classes, table, classes.size) == pytest.approx(expected, rel=1e-12)
+
+
+def test_pixels_not_used_have_no_number():
+    x = blurred(noise(3), 2.0)
+    numbers = np.arange(x.size).reshape(x.shape)
+    numbers[:, :200] = -1
+    masked = np.where(numbers < 0, np.nan, x)
+    found = effective_number(numbers, x.reshape(-1, 1), 120_000)
+    assert found == pytest.approx(120_000 / correlation_area(masked), rel=1e-12)
 
 
 def test_at_least_one():
-    ramp = np.add.outer(np.arange(50.0), np.arange(60.0))
-    assert 1 <= effective_number([ramp], ramp.size) < 20
-    assert effective_number([np.array([[0.0, 1.0]])], 2) >= 1
+    assert 1 <= effective(np.add.outer(np.arange(50.0), np.arange(60.0))) < 20
+    assert effective(np.array([[0.0, 1.0]])) >= 1
 
 
 @given(st.integers(0, 99), st.sampled_from([1e-300, 1e-3, 1e300]), st.sampled_from([0.0, -5.0]))
