@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmmseg.errors import GmmsegWarning
+from gmmseg.errors import GmmsegWarning, InvalidDataError
 from gmmseg.mixture import EMOptions, Mixture, accumulate, fit_mixture
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.regularisation import Prior, RatioBound, _bounded
@@ -250,6 +250,14 @@ def test_many_rows_by_a_sample_with_a_prior():
     certificate = fit.certificate
     assert certificate.mean_log_likelihood == pytest.approx(fit.log_likelihood / len(X), rel=1e-12)
     assert certificate.mean_log_likelihood > fit.history[-1]
+
+
+@pytest.mark.parametrize("n", [100, 400_000])
+def test_a_gap(n):
+    X = np.random.default_rng(0).normal(size=(n, 1))
+    X[n // 2 + 1] = np.nan
+    with pytest.raises(InvalidDataError, match="X contains NaN or infinity"):
+        fit_mixture(X, 2, prior=1.0)
 
 
 def test_options_are_plain_numbers():

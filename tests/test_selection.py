@@ -145,6 +145,11 @@ def test_best_by_what_is_no_criterion(selection):
         selection[2].best("beauty")
 
 
+def test_fewer_than_one_independent_row():
+    with pytest.raises(InvalidParameterError, match=r"n_effective must be at least 1, got 0\.5"):
+        select_rows(three(), n_effective=0.5)
+
+
 # Images
 
 

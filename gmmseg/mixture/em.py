@@ -21,12 +21,12 @@ from gmmseg.errors import (
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.loop import GAPS, Callback, Run, run_em
+from gmmseg.mixture.loop import Callback, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
 from gmmseg.mixture.regularisation import Regularisation
-from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights, working_dtype
+from gmmseg.mixture.rows import GAPS, Frame, Rows, as_rows, check_weights, working_dtype
 from gmmseg.mixture.seeding import (
     SAMPLE_SIZE,
     STARTS,

@@ -14,7 +14,7 @@ from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.passes import statistics_of_rows
 from gmmseg.mixture.regularisation import Regularisation
-from gmmseg.mixture.rows import Rows
+from gmmseg.mixture.rows import GAPS, Rows
 from gmmseg.mixture.statistics import Statistics
 
 __all__ = ["Callback", "Progress", "Run", "run_em"]
@@ -22,8 +22,6 @@ __all__ = ["Callback", "Progress", "Run", "run_em"]
 #: Called after every EM step or leap with the number of passes and the mean log-likelihood, to
 #: which a prior adds its share.
 Callback = Callable[[int, float], object]
-
-GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import (
     COVARIANCE_TYPES,
@@ -20,7 +21,7 @@ from gmmseg.mixture.covariance import (
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.passes import statistics_of_rows
-from gmmseg.mixture.rows import Rows
+from gmmseg.mixture.rows import GAPS, Rows
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
 __all__ = ["Prior", "RatioBound", "Regularisation", "ridge_of"]
@@ -216,5 +217,8 @@ def moments_of(rows: Rows, kind: CovarianceType, workers: Workers) -> tuple[Arra
     d = rows.n_features
     shape = np.eye(d) if kind.is_matrix else np.ones(d)
     one = Mixture.trusted(np.ones(1), np.zeros((1, d)), shape[None], name)
-    found = statistics_of_rows(rows, one, workers).m_step(one, np.zeros(d))
+    statistics = statistics_of_rows(rows, one, workers)
+    if not statistics.is_finite:
+        raise InvalidDataError(GAPS)
+    found = statistics.m_step(one, np.zeros(d))
     return found.means[0], found.covariances[0]

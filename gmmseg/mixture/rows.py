@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture._threads import Workers
 
-__all__ = ["Frame", "Rows", "as_rows", "check_weights", "row_groups"]
+__all__ = ["GAPS", "Frame", "Rows", "as_rows", "check_weights", "row_groups"]
 
 Array = NDArray[np.float64]
 
@@ -34,6 +34,8 @@ _GROUP_MEMORY = 32 << 20
 # Farther from the origin, in standard deviations, squares would leave the range of float32: fill
 # values of unmarked nodata are met there. No Gaussian tells such distances apart.
 _FARTHEST = 1e12
+
+GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
 
 # Integers of up to 16 bits are exact in float32.
 _SINGLE = frozenset("?bBhHef")

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gmmseg._check import check_choice, check_integer
+from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg.errors import InvalidParameterError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
@@ -18,6 +18,8 @@ from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.rows import as_rows, check_weights
 
 __all__ = ["SELECT_BY", "Candidate", "SelectOptions", "Selection", "select_rows"]
+
+_EM_DEFAULTS = EMOptions()
 
 #: The criteria, the default first; of all of them lower is better.
 SELECT_BY = ("bic_effective", "icl", "bic", "aic")
@@ -161,8 +163,8 @@ class Selection:
 
 def select_rows(
     X: ArrayLike,
-    options: EMOptions,
-    selection: SelectOptions,
+    options: EMOptions = _EM_DEFAULTS,
+    selection: SelectOptions = SelectOptions(),
     *,
     sample_weight: ArrayLike | None = None,
     n_effective: float | None = None,
@@ -172,15 +174,39 @@ def select_rows(
 ) -> Selection:
     """Fit mixtures of several sizes and covariance types to the same rows.
 
-    Each is the fit that `fit_rows` gives with the same options. The rows are made ready once.
+    Each is the fit that `fit_mixture` gives with the same options. The rows are made ready once,
+    and clusters to start from are found once for all covariance types.
 
     Parameters
     ----------
+    X : array_like of shape (n_samples, n_features)
+    options : EMOptions
+    selection : SelectOptions
+    sample_weight : array_like of shape (n_samples,), optional
+        A row of weight 3 equals three rows.
     n_effective : float, optional
         How many independent rows the rows are worth; None = as many as there are.
+    metric, threads, callback
+        As in `fit_rows`.
+
+    Returns
+    -------
+    Selection
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(0, 1, (500, 2)), rng.normal(8, 2, (500, 2))])
+    >>> among = SelectOptions(covariance_types=("full", "spherical"))
+    >>> best = select_rows(X, selection=among).best()
+    >>> best.k, best.covariance_type
+    (2, 'spherical')
     """
     array = as_rows(X)
     weights = check_weights(sample_weight, len(array))
+    if n_effective is not None:
+        n_effective = check_real(n_effective, "n_effective", minimum=1.0)
     n = float(len(array) if weights is None else weights.sum())
     candidates = []
     with Workers(threads) as workers:
