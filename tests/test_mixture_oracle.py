@@ -20,7 +20,15 @@ def random_mixture(rng, n_components, n_features, covariance_type):
     d, k = n_features, n_components
     factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
     full = factors @ factors.transpose(0, 2, 1) + 0.5 * np.eye(d)
-    covariances = naive.of_type(full, covariance_type)
+    diagonal, sphere = rng.uniform(0.3, 3.0, (k, d)), rng.uniform(0.3, 3.0, k)
+    covariances = {
+        "full": full,
+        "tied": full[0],
+        "diag": diagonal,
+        "spherical": sphere,
+        "tied_diag": diagonal[0],
+        "tied_spherical": sphere[0],
+    }[covariance_type]
     return Mixture(
         weights=rng.dirichlet(np.full(k, 3.0)),
         means=rng.normal(size=(k, d)) * 2.0 / np.sqrt(d) + 5.0,
