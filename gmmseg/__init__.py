@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from gmmseg.image import Image
     from gmmseg.io import ReadOptions, Table, TableOptions, read_image, read_table
     from gmmseg.mixture import EMOptions, Mixture, fit_mixture
+    from gmmseg.mixture.selection import Selection, SelectOptions
     from gmmseg.model import Model, load_model
-    from gmmseg.pipeline import SegmentOptions, apply, fit, segment
+    from gmmseg.pipeline import SegmentOptions, apply, fit, segment, select_k
     from gmmseg.segmentation import Segmentation
     from gmmseg.tabular import Clustering, cluster_table
 
@@ -41,6 +42,8 @@ _HOME = {
     "Segmentation": "gmmseg.segmentation",
     "Table": "gmmseg.io",
     "TableOptions": "gmmseg.io",
+    "SelectOptions": "gmmseg.mixture.selection",
+    "Selection": "gmmseg.mixture.selection",
     "apply": "gmmseg.pipeline",
     "cluster_table": "gmmseg.tabular",
     "detect_anomalies": "gmmseg.detection",
@@ -50,6 +53,7 @@ _HOME = {
     "read_image": "gmmseg.io",
     "read_table": "gmmseg.io",
     "segment": "gmmseg.pipeline",
+    "select_k": "gmmseg.pipeline",
 }
 
 __all__ = [
@@ -64,6 +68,8 @@ __all__ = [
     "ReadOptions",
     "SegmentOptions",
     "Segmentation",
+    "SelectOptions",
+    "Selection",
     "Table",
     "TableOptions",
     "__version__",
@@ -76,6 +82,7 @@ __all__ = [
     "read_image",
     "read_table",
     "segment",
+    "select_k",
 ]
 
 

@@ -6,6 +6,7 @@ from types import ModuleType
 from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
+    "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
 }

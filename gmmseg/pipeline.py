@@ -1,10 +1,10 @@
-"""Segment an image, fit a model to images, apply a model: the three doors of the library."""
+"""The doors of the library: segment an image, fit a model to images, apply it, choose k."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 import gmmseg
 from gmmseg._check import check_integer
 from gmmseg._files import printable
+from gmmseg.autocorrelation import effective_number
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
 from gmmseg.image import Image
-from gmmseg.mixture.em import Callback, Fit, fit_rows
+from gmmseg.mixture.em import Callback, Fit, Metric, fit_rows
 from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.selection import Selection, SelectOptions, select_rows
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.segmentation import Segmentation
 
-__all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment"]
+__all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment", "select_k"]
 
 #: What the doors take: an Image, an array, or the path of a file.
 ImageLike = Image | ArrayLike | str | os.PathLike[str]
 
 MOST_CLASSES = 65535
+
+#: In the place of the number of classes: choose it.
+AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +46,18 @@ class SegmentOptions:
         What pixels are told apart by.
     em : EMOptions
         How the mixture is fitted.
+    selection : SelectOptions
+        How the number of classes is chosen where it is not given.
     """
 
     features: FeatureSpec = FeatureSpec()
     em: EMOptions = EMOptions()
+    selection: SelectOptions = SelectOptions()
 
 
 def segment(
     image: ImageLike,
-    k: int = 3,
+    k: int | str = 3,
     options: SegmentOptions = SegmentOptions(),
     *,
     mask: ArrayLike | None = None,
@@ -64,8 +72,8 @@ def segment(
     ----------
     image : Image, ndarray or path
         (rows, cols[, bands]) or (planes, rows, cols[, bands]), of any integer or float type.
-    k : int
-        Number of classes.
+    k : int or "auto"
+        Number of classes; "auto" chooses it as `select_k` does.
     options : SegmentOptions
     mask : array_like of the image's spatial shape, optional
         True or non-zero = use this pixel.
@@ -104,7 +112,7 @@ def segment(
 
 def fit(
     images: Iterable[ImageLike],
-    k: int,
+    k: int | str,
     options: SegmentOptions = SegmentOptions(),
     *,
     threads: int | None = None,
@@ -139,6 +147,53 @@ def fit(
     rows = [pixel_rows(picture, options.features) for picture in pictures]
     model, _ = _fit(pictures, rows, k, options, threads, callback)
     return model
+
+
+def select_k(
+    image: ImageLike,
+    k_range: Iterable[int] | None = None,
+    options: SegmentOptions = SegmentOptions(),
+    *,
+    mask: ArrayLike | None = None,
+    axes: str | None = None,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> Selection:
+    """Compare numbers of classes, and covariance types, by criteria.
+
+    The default criterion is a BIC for as many pixels as are independent: neighbours resemble one
+    another, and plain BIC takes more classes for an image the more pixels it has.
+
+    Parameters
+    ----------
+    image, mask, axes, threads, callback
+        As in `segment`.
+    k_range : iterable of int, optional
+        Numbers of classes; None = those of ``options.selection``, which also says what covariance
+        types are compared.
+    options : SegmentOptions
+
+    Returns
+    -------
+    Selection
+        Prints as a table; `best()` is the candidate of the lowest criterion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> picture = rng.normal(100, 10, (60, 90))
+    >>> picture[:, 30:] += 80
+    >>> select_k(picture, range(1, 4)).best().k
+    2
+    """
+    picture = as_image(image, mask, None, axes)
+    selection = options.selection
+    if k_range is not None:
+        selection = replace(selection, k_range=tuple(k_range))
+    rows = pixel_rows(picture, options.features)
+    options = replace(options, selection=selection)
+    return _select([picture], [rows], options, threads, callback)
 
 
 def apply(
@@ -194,35 +249,75 @@ def as_image(
 def _fit(
     images: list[Image],
     rows: list[PixelRows],
-    k: int,
+    k: int | str,
     options: SegmentOptions,
     threads: int | None,
     callback: Callback | None,
 ) -> tuple[Model, tuple[str, ...]]:
     """The model of all rows, its components in the order of their first feature."""
-    if check_integer(k, "k", minimum=1) > MOST_CLASSES:
-        raise InvalidParameterError(f"k must be at most {MOST_CLASSES}, got {k}.")
     spec = _common_spec(images, options.features)
     names = spec.names(images[0])
-    features, counts = _joined(rows)
-    fitted = fit_rows(
-        features,
-        k,
-        options.em,
-        sample_weight=counts,
-        metric=lambda deviations: start_scale(deviations, spec, images[0].ndim),
-        threads=threads,
-        callback=callback,
-    )
+    selection = None
+    if k == AUTO:
+        selection = _select(images, rows, options, threads, callback)
+        fitted = selection.best().fit
+    else:
+        n_components = _check_k(k)
+        features, counts = _joined(rows)
+        fitted = fit_rows(
+            features,
+            n_components,
+            options.em,
+            sample_weight=counts,
+            metric=_metric(spec, images[0]),
+            threads=threads,
+            callback=callback,
+        )
     mixture = fitted.mixture.reordered(np.argsort(fitted.mixture.means[:, 0], kind="stable"))
+    provenance = _provenance(images, fitted, options, sum(r.n_pixels for r in rows))
+    if selection is not None:
+        provenance["selection"] = selection.to_dict()
     model = Model(
         features=spec,
         feature_names=names,
         mixture=mixture,
-        labels=tuple(range(1, k + 1)),
-        provenance=_provenance(images, fitted, options, sum(r.n_pixels for r in rows)),
+        labels=tuple(range(1, mixture.n_components + 1)),
+        provenance=provenance,
     )
     return model, tuple(str(warning) for warning in fitted.warnings)
+
+
+def _select(
+    images: list[Image],
+    rows: list[PixelRows],
+    options: SegmentOptions,
+    threads: int | None,
+    callback: Callback | None,
+) -> Selection:
+    """Mixtures of several sizes for the same rows."""
+    _check_k(max(options.selection.k_range))
+    spec = _common_spec(images, options.features)
+    features, counts = _joined(rows)
+    return select_rows(
+        features,
+        options.em,
+        options.selection,
+        sample_weight=counts,
+        n_effective=sum(effective_number(r.numbers, r.bands, r.n_pixels) for r in rows),
+        metric=_metric(spec, images[0]),
+        threads=threads,
+        callback=callback,
+    )
+
+
+def _check_k(k: int | str) -> int:
+    if (number := check_integer(k, "k", minimum=1)) > MOST_CLASSES:
+        raise InvalidParameterError(f"k must be at most {MOST_CLASSES}, got {k}.")
+    return number
+
+
+def _metric(spec: FeatureSpec, image: Image) -> Metric:
+    return lambda deviations: start_scale(deviations, spec, image.ndim)
 
 
 def _common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:
@@ -262,7 +357,7 @@ def _provenance(
         "fit": {
             "n_pixels": n_pixels,
             "log_likelihood": fitted.log_likelihood,
-            "mean_log_likelihood": fitted.history[-1],
+            "mean_log_likelihood": fitted.log_likelihood / n_pixels,
             "n_iter": fitted.n_iter,
             "converged": fitted.converged,
             "certificate": fitted.certificate and asdict(fitted.certificate),

@@ -46,6 +46,11 @@ class PixelRows:
         """The chosen bands of the rows as they are in the image, (M, B)."""
         return self._values if self._distinct is None else self._distinct.rows
 
+    @property
+    def numbers(self) -> NDArray[np.int32]:
+        """The row of every pixel, of the image's shape; -1 where a pixel is not used."""
+        return self.put_back(np.arange(len(self.features), dtype=np.int32), -1)
+
     def put_back(self, per_row: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
         """An array of the image's shape from one value, or K values, for each row.
 

@@ -129,9 +129,7 @@ class Segmentation:
         from gmmseg.overlay import describe_display, display_rgb, overlay, with_legend
 
         labels = self.labels if self.image.ndim == 2 else self.labels[len(self.labels) // 2]
-        picture = overlay(
-            display_rgb(self.image), labels, n_labels=self.k, threads=self._threads
-        )
+        picture = overlay(display_rgb(self.image), labels, n_labels=self.k, threads=self._threads)
         if not legend:
             return picture
         entries = [(row.label, row.share) for row in self.table]

@@ -6,9 +6,11 @@ taken as the textbook says; moments are about the new means; nothing is shared w
 
 import numpy as np
 
+TYPES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
+
 
 def matrices(covariances, covariance_type, n_components, n_features):
-    """Covariance matrices (K, D, D) of any of the four types."""
+    """Covariance matrices (K, D, D) of any of the types."""
     identity = np.eye(n_features)
     covariances = np.asarray(covariances, dtype=np.float64)
     if covariance_type == "full":
@@ -17,7 +19,25 @@ def matrices(covariances, covariance_type, n_components, n_features):
         return np.stack([covariances] * n_components)
     if covariance_type == "diag":
         return np.stack([np.diag(variances) for variances in covariances])
-    return np.stack([variance * identity for variance in covariances])
+    if covariance_type == "spherical":
+        return np.stack([variance * identity for variance in covariances])
+    if covariance_type == "tied_diag":
+        return np.stack([np.diag(covariances)] * n_components)
+    return np.stack([covariances * identity] * n_components)
+
+
+def of_type(full, covariance_type):
+    """Parameters of a type from matrices (K, D, D); the tied ones take the first."""
+    full = np.asarray(full, dtype=np.float64)
+    diagonals = np.stack([np.diag(matrix) for matrix in full])
+    return {
+        "full": full,
+        "tied": full[0],
+        "diag": diagonals,
+        "spherical": diagonals.mean(axis=1),
+        "tied_diag": diagonals[0],
+        "tied_spherical": diagonals[0].mean(),
+    }[covariance_type]
 
 
 def component_log_densities(X, weights, means, covariances, covariance_type):
@@ -69,15 +89,9 @@ def m_step(X, responsibilities, covariance_type, ridge=0.0):
             for r, mean in zip(responsibilities.T, means, strict=True)
         ]
     )
-    full = scatter / nk[:, None, None] + ridge
-    if covariance_type == "full":
-        covariances = full
-    elif covariance_type == "tied":
-        covariances = scatter.sum(axis=0) / nk.sum() + ridge
-    elif covariance_type == "diag":
-        covariances = np.stack([np.diag(matrix) for matrix in full])
-    else:
-        covariances = np.array([np.diag(matrix).mean() for matrix in full])
+    tied = [scatter.sum(axis=0) / nk.sum() + ridge]
+    own = scatter / nk[:, None, None] + ridge
+    covariances = of_type(tied if covariance_type.startswith("tied") else own, covariance_type)
     return nk / nk.sum(), means, covariances
 
 
@@ -87,6 +101,65 @@ def em_step(X, weights, means, covariances, covariance_type, sample_weight=None,
     if sample_weight is not None:
         r = r * np.asarray(sample_weight, dtype=np.float64)[:, None]
     return m_step(X, r, covariance_type, ridge)
+
+
+def map_m_step(X, responsibilities, covariance_type, strength=1.0):
+    """M-step under the prior of Fraley and Raftery (2007), to the power of `strength`.
+
+    Tables 1 and 2 there: VVV, EEE, VVI, VII, EEI, EII; each feature of the diagonal types has the
+    scale of its own variance.
+    """
+    n, d = X.shape
+    g = responsibilities.shape[1]
+    w = responsibilities.sum(axis=1)
+    n = w.sum()
+    mean = np.average(X, axis=0, weights=w)
+    scale = (w[:, None] * (X - mean)).T @ (X - mean) / n / g ** (2 / d) * strength
+    variances = np.diag(scale)
+    nu, kappa = strength * (d + 2), strength * 0.01
+    nk, means, scatter = responsibilities.sum(axis=0), [], []
+    for r in responsibilities.T:
+        own = r @ X / r.sum()
+        means.append((r @ X + kappa * mean) / (r.sum() + kappa))
+        pull = kappa * r.sum() / (kappa + r.sum()) * np.outer(own - mean, own - mean)
+        scatter.append(pull + (r[:, None] * (X - own)).T @ (X - own))
+    both = sum(scatter)
+    s = strength
+    if covariance_type == "full":
+        found = [(scale + c) / (nu + m + s * (d + 2)) for c, m in zip(scatter, nk, strict=True)]
+    elif covariance_type == "tied":
+        found = (scale + both) / (nu + n + s * (d + g + 1))
+    elif covariance_type == "diag":
+        found = [
+            (variances + np.diag(c)) / (nu + m + s * 3) for c, m in zip(scatter, nk, strict=True)
+        ]
+    elif covariance_type == "spherical":
+        found = [
+            (variances.mean() + np.trace(c)) / (nu + m * d + s * (d + 2))
+            for c, m in zip(scatter, nk, strict=True)
+        ]
+    elif covariance_type == "tied_diag":
+        found = (variances + np.diag(both)) / (nu + n + s * (g + 2))
+    else:
+        found = (variances.mean() + np.trace(both)) / (nu + n * d + s * (g * d + 2))
+    return nk / n, np.array(means), np.array(found)
+
+
+def bounded_eigenvalues(values, weights, ratio):
+    """Eigenvalues (K, P) cut to m..ratio*m, m by trying many: the definition, no closed form."""
+    values, weights = np.asarray(values, float), np.asarray(weights, float)
+
+    def cost(m):
+        kept = np.clip(values, m, ratio * m)
+        return (weights[:, None] * (np.log(kept) + values / kept)).sum()
+
+    low, high = np.log(values.max() / ratio) - 40, np.log(values.max())
+    for _ in range(12):  # finer and finer grids
+        grid = np.linspace(low, high, 400)
+        best = int(np.argmin([cost(np.exp(t)) for t in grid]))
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 399)]
+    m = np.exp(0.5 * (low + high))
+    return np.clip(values, m, ratio * m)
 
 
 def mahalanobis(X, means, covariances, covariance_type):
@@ -107,6 +180,8 @@ def n_parameters(covariance_type, n_components, n_features):
         "tied": one_matrix,
         "diag": n_components * n_features,
         "spherical": n_components,
+        "tied_diag": n_features,
+        "tied_spherical": 1,
     }
     return covariances[covariance_type] + n_components * n_features + n_components - 1
 

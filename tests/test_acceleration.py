@@ -1,5 +1,6 @@
 """Leaps between EM steps: fewer passes, the same optimum, nothing that an M-step would not give."""
 
+import naive
 import numpy as np
 import pytest
 
@@ -71,7 +72,7 @@ def test_contraction_is_below_one_and_zero_at_rest():
     assert contraction(still, moved, far) < 1
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", naive.TYPES)
 def test_contraction_of_em_near_its_optimum_is_that_of_its_gains(covariance_type):
     # a linear way of rate r gains r squared of the step before
     options = {"covariance_type": covariance_type, "accelerate": False, "reg_covar": 0.0}
@@ -127,7 +128,7 @@ def test_no_leap_where_it_would_not_pay():
     assert Squarem().leap(*turning, 1e-5, 1e-12) is None
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", naive.TYPES)
 @pytest.mark.parametrize("floor", [1e-3, 0.3, 0.6])
 def test_a_leap_keeps_to_the_floor(covariance_type, floor):
     kind = COVARIANCE_TYPES[covariance_type]

@@ -16,6 +16,7 @@ from gmmseg.cli.parser import COMMANDS, command_parser, parse
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import ReadOptions
 from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.selection import SelectOptions
 from gmmseg.outputs import OutputOptions
 
 MANUAL = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ REQUIRED = {
     "segment": ["a.png", "-k", "2"],
     "apply": ["m.gmm.json", "a.png"],
     "fit": ["a.png", "-k", "2", "-o", "m.gmm.json"],
+    "select": ["a.png"],
     "info": ["a.png"],
     "warmup": [],
 }
@@ -55,7 +57,9 @@ def test_every_argument_has_a_help_text(name):
     assert all(action.help and action.help != SUPPRESS for action in own_actions(name))
 
 
-@pytest.mark.parametrize("kind", [FeatureSpec, EMOptions, ReadOptions, OutputOptions])
+@pytest.mark.parametrize(
+    "kind", [FeatureSpec, EMOptions, SelectOptions, ReadOptions, OutputOptions]
+)
 def test_every_field_of_the_options_has_an_argument_with_its_default(kind):
     args = parsed("segment")
     assert {field.name for field in fields(kind) if not hasattr(args, field.name)} == set()
@@ -163,8 +167,14 @@ def test_what_follows_two_dashes_is_a_file():
         (["--", "segment"], "the command comes first"),
         (["segment", "a.png"], "required: -k"),
         (["segment", "-k", "2"], "required: INPUT"),
-        (["segment", "a", "-k", "0"], "must be a whole number, at least 1, got '0'"),
-        (["segment", "a", "-k", "x"], "must be a whole number, at least 1, got 'x'"),
+        (["segment", "a", "-k", "0"], "must be a whole number, at least 1, or auto, got '0'"),
+        (["segment", "a", "-k", "x"], "must be a whole number, at least 1, or auto, got 'x'"),
+        (["select", "a", "--k-range", "3-"], "must be numbers such as 1-10 or 2,3,5, got '3-'"),
+        (["select", "a", "--k-range", "1-9999999"], "must be numbers such as 1-10 or 2,3,5"),
+        (["select", "a", "--k-range", "5-2"], "must be whole numbers from 1, the smaller first"),
+        (["select", "a", "--k-range", "0"], "must be whole numbers from 1, the smaller first"),
+        (["select", "a", "--k-range", "a,b"], "must be numbers such as 1-10 or 2,3,5"),
+        (["select", "a", "--by", "taste"], "invalid choice: 'taste'"),
         (["segment", "a", "-k", "2", "--cov", "full"], "unrecognized arguments: --cov"),
         (["segment", "a", "-k", "2", "--covariance", "round"], "invalid choice: 'round'"),
         (["segment", "a", "-k", "2", "--bands", "1;2"], "must be band numbers such as 1,2"),

@@ -1,5 +1,6 @@
 """Distinct rows: nothing is lost, and a fit to them is a fit to all."""
 
+import naive
 import numpy as np
 import pytest
 
@@ -79,7 +80,7 @@ def test_no_small_table(values):
     assert distinct_rows(values) is None
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", naive.TYPES)
 def test_a_fit_to_distinct_rows_is_a_fit_to_all(covariance_type):
     rng = np.random.default_rng(1)
     centres = rng.choice([60, 180], (5000, 1))

@@ -104,7 +104,7 @@ def test_sample_weight(weights, match):
 
 
 OPTIONS = [
-    ("covariance_type", "round", "must be one of 'full', 'tied', 'diag', 'spherical', got 'round'"),
+    ("covariance_type", "round", "must be one of 'full', 'tied', 'diag', .*, got 'round'"),
     ("init", "spread", "must be one of 'kmeans', 'k-means.*random_from_data', got 'spread'"),
     ("criterion", "time", "must be one of 'likelihood', 'parameters', got 'time'"),
     ("n_init", 0, "must be at least 1, got 0"),
@@ -118,6 +118,11 @@ OPTIONS = [
     ("max_iter", None, "must be a whole number, got None"),
     ("reg_covar", -1e-9, "must be at least 0, got -1e-09"),
     ("reg_covar", float("inf"), "must be finite, got inf"),
+    ("prior", -1.0, "must be at least 0, got -1.0"),
+    ("prior", None, "must be a number, got None"),
+    ("max_ratio", 0.5, "must be at least 1, got 0.5"),
+    ("max_ratio", "ten", "must be a number, got 'ten'"),
+    ("max_ratio", float("inf"), "must be finite, got inf"),
     ("rng", -1, "must be at least 0, got -1"),
     ("rng", "lucky", "must be a whole number, got 'lucky'"),
 ]
@@ -157,6 +162,10 @@ def test_n_components_and_threads(value, match):
         (np.zeros((3, 2)), r"finite means of shape \(2, 2\), got shape \(3, 2\)"),
         (np.zeros(4), r"finite means of shape \(2, 2\), got shape \(4,\)"),
         (np.full((2, 2), np.nan), r"finite means of shape \(2, 2\)"),
+        (np.zeros(99, int), "a label for each of the 100 rows, got 99 labels"),
+        (np.arange(100), "labels from 0 to 1, got 0 to 99"),
+        (np.full(100, -1), "labels from 0 to 1, got -1 to -1"),
+        (np.zeros(100), r"got shape \(100,\) of float64. A partition of the rows is one whole"),
         (5, r"finite means of shape \(2, 2\), got shape \(\)"),
         (ONE, r"'full' mixture with means of shape \(2, 2\), got 'full' with \(1, 2\)"),
         (

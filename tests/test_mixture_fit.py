@@ -11,7 +11,7 @@ from gmmseg.mixture import EMOptions, Fit, Mixture, fit_mixture
 from gmmseg.mixture.em import fit_rows
 from gmmseg.mixture.seeding import STARTS, kmeans
 
-TYPES = ("full", "tied", "diag", "spherical")
+TYPES = naive.TYPES
 
 
 @pytest.fixture(scope="module", name="X")

@@ -10,7 +10,7 @@ from gmmseg.errors import ConvergenceWarning
 from gmmseg.mixture import Mixture, accumulate, fit_mixture
 from gmmseg.mixture import rows as rows_module
 
-TYPES = ("full", "tied", "diag", "spherical")
+TYPES = naive.TYPES
 FEATURES = (1, 2, 3, 4, 5, 8, 9, 13, 16, 33)  # unrolled, in registers or not, tiled, padded
 COMPONENTS = {1: 7, 2: 10, 3: 3, 4: 2, 5: 6, 8: 4, 9: 5, 13: 1, 16: 8, 33: 9}
 
@@ -20,11 +20,14 @@ def random_mixture(rng, n_components, n_features, covariance_type):
     d, k = n_features, n_components
     factors = rng.normal(size=(k, d, d)) / np.sqrt(d)
     full = factors @ factors.transpose(0, 2, 1) + 0.5 * np.eye(d)
+    diagonal, sphere = rng.uniform(0.3, 3.0, (k, d)), rng.uniform(0.3, 3.0, k)
     covariances = {
         "full": full,
         "tied": full[0],
-        "diag": rng.uniform(0.3, 3.0, (k, d)),
-        "spherical": rng.uniform(0.3, 3.0, k),
+        "diag": diagonal,
+        "spherical": sphere,
+        "tied_diag": diagonal[0],
+        "tied_spherical": sphere[0],
     }[covariance_type]
     return Mixture(
         weights=rng.dirichlet(np.full(k, 3.0)),

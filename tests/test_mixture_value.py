@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gmmseg.errors import ModelFormatError
 from gmmseg.mixture import Mixture
 
-TYPES = ("full", "tied", "diag", "spherical")
+TYPES = naive.TYPES
 MATRICES = np.array(
     [[[2.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.8]], [[1.0, 0.0], [0.0, 3.0]]]
 )
@@ -20,6 +20,8 @@ COVARIANCES = {
     "tied": MATRICES[0],
     "diag": MATRICES.diagonal(axis1=1, axis2=2),
     "spherical": np.array([2.0, 0.5, 1.0]),
+    "tied_diag": np.array([2.0, 0.5]),
+    "tied_spherical": np.array(0.5),
 }
 
 
@@ -96,12 +98,7 @@ def test_criteria(covariance_type):
 @pytest.mark.parametrize("n_features", [1, 2, 7])
 @every_type
 def test_number_of_parameters(covariance_type, n_features):
-    covariances = {
-        "full": [np.eye(n_features)] * 4,
-        "tied": np.eye(n_features),
-        "diag": np.ones((4, n_features)),
-        "spherical": np.ones(4),
-    }[covariance_type]
+    covariances = naive.of_type([np.eye(n_features)] * 4, covariance_type)
     mixture = Mixture(
         weights=[0.25] * 4, means=np.zeros((4, n_features)), covariances=covariances,
         covariance_type=covariance_type,

@@ -6,6 +6,7 @@ import json
 import os
 import tracemalloc
 
+import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,7 +65,7 @@ def assert_equal(one, other):
 # There and back
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", naive.TYPES)
 @pytest.mark.parametrize(
     "features",
     [{}, {"colour_space": "raw", "bands": (3, 1)}, {"position": 0.3, "local_std": (1, 2.5)}],

@@ -1,5 +1,6 @@
 """Segment, fit, apply: what goes in, what the labels mean, and what must not matter."""
 
+import naive
 import numpy as np
 import pytest
 from hypothesis import given
@@ -297,7 +298,7 @@ def rows_and_counts(values):
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    covariance_type=st.sampled_from(["full", "tied", "diag", "spherical"]),
+    covariance_type=st.sampled_from(naive.TYPES),
     bands=st.integers(1, 3),
     n=st.integers(200, 3000),
 )

@@ -70,16 +70,11 @@ def test_novelty_is_uniform_for_rows_of_one_gaussian(d):
     assert stats.kstest(found, "uniform").statistic < 0.015
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", naive.TYPES)
 def test_novelty_is_the_chi_square_of_the_nearest_component(covariance_type):
     rng = np.random.default_rng(4)
     matrix = np.array([[0.5, 0.3], [0.3, 2.0]])
-    covariances = {
-        "full": np.stack([matrix, 2 * matrix, np.eye(2)]),
-        "tied": matrix,
-        "diag": rng.uniform(0.5, 2, (3, 2)),
-        "spherical": rng.uniform(0.5, 2, 3),
-    }[covariance_type]
+    covariances = naive.of_type([matrix, 2 * matrix, np.eye(2)], covariance_type)
     mixture = Mixture(
         weights=[0.2, 0.3, 0.5],
         means=rng.normal(0, 3, (3, 2)),

@@ -15,12 +15,10 @@ from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import find_inputs, read_input
 from gmmseg.cli.startup import prepare_kernels
 from gmmseg.errors import InvalidDataError
-from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import ReadOptions, printable
-from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.outputs import check_outputs
-from gmmseg.pipeline import SegmentOptions, fit
+from gmmseg.pipeline import fit
 
 __all__ = ["add_arguments", "run"]
 
@@ -39,6 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a model that exists")
     groups.add_threads(parser)
+    groups.add_selection(parser)
     groups.add_features(parser)
     groups.add_em(parser)
     groups.add_pixels(parser)
@@ -49,9 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Fit the model. One image that cannot be read fails all: a model of the rest is another."""
     console = groups.console_of(args)
-    options = SegmentOptions(
-        features=groups.options_of(args, FeatureSpec), em=groups.options_of(args, EMOptions)
-    )
+    options = groups.segment_options(args)
     reading = groups.options_of(args, ReadOptions)
     inputs, output = find_inputs(args.inputs), Path(args.output)
     check_not_an_input([output], [source.path for source in inputs if source.path])

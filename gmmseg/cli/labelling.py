@@ -56,7 +56,7 @@ class _Job:
     """What is done with every input of a run."""
 
     args: Namespace
-    k: int
+    most_classes: int
     labeller: Labeller
     reading: ReadOptions
     outputs: OutputOptions
@@ -67,24 +67,31 @@ class _Job:
         """Read, label, write, tell; return the summary for programs."""
         started = time.perf_counter()
         image = read_input(source, self.args, self.reading)
-        plan = planned_outputs(
+        plan = self._plan(source, destination, image, self.most_classes)
+        check_not_an_input(plan.values(), _files_read(source, self.args))
+        check_outputs(plan, overwrite=self.args.overwrite)
+        with self.console.telling_of_compilation():
+            segmentation = self._label(image)
+            if segmentation.k < self.most_classes:
+                plan = self._plan(source, destination, image, segmentation.k)
+            write_outputs(segmentation, plan, overwrite=self.args.overwrite)
+        summary = segmentation.to_dict()
+        self._tell(source, segmentation, summary, plan, time.perf_counter() - started)
+        outputs = {name: str(path) for name, path in plan.items()}
+        return summary | {"input": source.word, "outputs": outputs}
+
+    def _plan(
+        self, source: Input, destination: Destination, image: Image, k: int
+    ) -> dict[str, Path]:
+        return planned_outputs(
             destination.base,
-            self.k,
+            k,
             self.outputs,
             volume=image.ndim == 3,
             tiff=source.is_tiff,
             labels=destination.labels,
             model=self.args.model_file,
         )
-        check_not_an_input(plan.values(), _files_read(source, self.args))
-        check_outputs(plan, overwrite=self.args.overwrite)
-        with self.console.telling_of_compilation():
-            segmentation = self._label(image)
-            write_outputs(segmentation, plan, overwrite=self.args.overwrite)
-        summary = segmentation.to_dict()
-        self._tell(source, segmentation, summary, plan, time.perf_counter() - started)
-        outputs = {name: str(path) for name, path in plan.items()}
-        return summary | {"input": source.word, "outputs": outputs}
 
     def _label(self, image: Image) -> Segmentation:
         if self.several:
@@ -127,8 +134,10 @@ class _Job:
         return f"{names[0]} and {len(names) - 1} more"
 
 
-def label_inputs(args: Namespace, k: int, labeller: Labeller) -> int:
+def label_inputs(args: Namespace, most_classes: int, labeller: Labeller) -> int:
     """Label every input, go on after failures, and list them in the end.
+
+    `most_classes` is how many there are, or may be where their number is chosen.
 
     Returns
     -------
@@ -140,7 +149,7 @@ def label_inputs(args: Namespace, k: int, labeller: Labeller) -> int:
     inputs = _inputs_of(args, console)
     job = _Job(
         args=args,
-        k=k,
+        most_classes=most_classes,
         labeller=labeller,
         reading=reading,
         outputs=_outputs_of(args, inputs),
@@ -164,7 +173,7 @@ def _label_all(job: _Job, places: Mapping[Input, Destination]) -> int:
             raise InvalidDataError("EM did not converge, and --strict takes it as a failure.")
 
     hint = (
-        f"Label maps hold the numbers 0 to {job.k} and look black in most viewers: look at the "
+        "Label maps hold the numbers of the classes and look black in most viewers: look at the "
         "overlays beside them."
     )
     return run_each(

@@ -11,14 +11,22 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from gmmseg.cli.console import Console
-from gmmseg.cli.values import comma_separated, number_or_nan, positive_integer
+from gmmseg.cli.values import (
+    comma_separated,
+    integer_or_auto,
+    number_or_nan,
+    positive_integer,
+    range_of,
+)
 from gmmseg.feature_spec import COLOUR_SPACES, FeatureSpec
 from gmmseg.image import AXES
 from gmmseg.io import ReadOptions
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
+from gmmseg.mixture.selection import SELECT_BY, SelectOptions
 from gmmseg.outputs import PROBABILITY_FORMATS, OutputOptions
+from gmmseg.pipeline import SegmentOptions
 
 __all__ = [
     "add_classes",
@@ -30,9 +38,11 @@ __all__ = [
     "add_outputs",
     "add_pixels",
     "add_reading",
+    "add_selection",
     "add_threads",
     "console_of",
     "options_of",
+    "segment_options",
 ]
 
 Options = TypeVar("Options")
@@ -43,6 +53,15 @@ def options_of(args: Namespace, kind: type[Options]) -> Options:
     names = (field.name for field in fields(kind))  # type: ignore[arg-type]
     chosen: dict[str, Any] = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return kind(**chosen)
+
+
+def segment_options(args: Namespace) -> SegmentOptions:
+    """How images are segmented."""
+    return SegmentOptions(
+        features=options_of(args, FeatureSpec),
+        em=options_of(args, EMOptions),
+        selection=options_of(args, SelectOptions),
+    )
 
 
 def console_of(args: Namespace) -> Console:
@@ -69,9 +88,36 @@ def add_classes(parser: ArgumentParser) -> None:
         "--classes",
         dest="k",
         metavar="K",
-        type=positive_integer,
+        type=integer_or_auto,
         required=True,
-        help="number of classes",
+        help="number of classes; auto chooses it",
+    )
+
+
+def add_selection(parser: ArgumentParser) -> None:
+    """`SelectOptions`."""
+    default = SelectOptions()
+    group = parser.add_argument_group("choice of the number of classes (-k auto, gmmseg select)")
+    group.add_argument(
+        "--k-range",
+        metavar="A-B",
+        type=range_of,
+        default=default.k_range,
+        help=f"numbers of classes to compare (default: {default.k_range[0]}-{default.k_range[-1]})",
+    )
+    group.add_argument(
+        "--covariance-types",
+        metavar="T[,T...]",
+        type=comma_separated(str, "covariance types"),
+        default=default.covariance_types,
+        help="covariance types to compare (default: only the one that is fitted otherwise)",
+    )
+    group.add_argument(
+        "--by",
+        choices=SELECT_BY,
+        default=default.by,
+        help="the criterion: bic_effective is BIC for as many pixels as are independent "
+        "(default: %(default)s)",
     )
 
 
@@ -151,6 +197,22 @@ def add_em(parser: ArgumentParser) -> None:
         type=float,
         default=default.reg_covar,
         help="added to every variance, relative to that of the feature (default: %(default)s)",
+    )
+    group.add_argument(
+        "--prior",
+        metavar="S",
+        type=float,
+        default=default.prior,
+        help="strength of a prior that keeps classes from collapsing on few pixels: 1 is that of "
+        "Fraley and Raftery (default: %(default)g, none)",
+    )
+    group.add_argument(
+        "--max-ratio",
+        metavar="C",
+        type=float,
+        default=default.max_ratio,
+        help="no variance in any direction of any class is more than C times another's, the "
+        "features in units of their standard deviations (default: no bound)",
     )
     group.add_argument(
         "--seed",

@@ -23,6 +23,7 @@ COMMANDS = {
     "fit": "fit one model to many images",
     "anomaly": "find what does not fit in images or tables",
     "cluster": "cluster the rows of tables",
+    "select": "compare numbers of classes by BIC, AIC, ICL",
     "info": "what an image or a model file holds",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }

@@ -14,9 +14,7 @@ from argparse import ArgumentParser, Namespace
 
 from gmmseg.cli import labelling
 from gmmseg.cli import option_groups as groups
-from gmmseg.feature_spec import FeatureSpec
-from gmmseg.mixture.options import EMOptions
-from gmmseg.pipeline import SegmentOptions, segment
+from gmmseg.pipeline import AUTO, segment
 
 __all__ = ["add_arguments", "run"]
 
@@ -26,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.usage = "gmmseg segment INPUT... -k K [-o OUT] [options]"
     groups.add_inputs(parser)
     groups.add_classes(parser)
+    groups.add_selection(parser)
     groups.add_features(parser)
     groups.add_em(parser)
     groups.add_model_outputs(parser)
@@ -35,12 +34,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Segment every input."""
-    options = SegmentOptions(
-        features=groups.options_of(args, FeatureSpec), em=groups.options_of(args, EMOptions)
-    )
+    options = groups.segment_options(args)
     return labelling.label_inputs(
         args,
-        args.k,
+        max(args.k_range) if args.k == AUTO else args.k,
         lambda image, callback: segment(
             image, args.k, options, threads=args.threads, callback=callback
         ),

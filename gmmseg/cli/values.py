@@ -7,9 +7,11 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["comma_separated", "number_or_nan", "positive_integer"]
+__all__ = ["comma_separated", "integer_or_auto", "number_or_nan", "positive_integer", "range_of"]
 
 T = TypeVar("T")
+
+_MOST_DIGITS = len("65535")  # of a number of classes
 
 
 def positive_integer(text: str) -> int:
@@ -24,6 +26,44 @@ def positive_integer(text: str) -> int:
     if value < 1:
         raise ArgumentTypeError(f"must be a whole number, at least 1, got {text!r}")
     return value
+
+
+def integer_or_auto(text: str) -> int | str:
+    """A whole number from 1, or "auto".
+
+    Examples
+    --------
+    >>> integer_or_auto("auto"), integer_or_auto("3")
+    ('auto', 3)
+    """
+    if text == "auto":
+        return text
+    try:
+        return positive_integer(text)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(
+            f"must be a whole number, at least 1, or auto, got {text!r}"
+        ) from None
+
+
+def range_of(text: str) -> tuple[int, ...]:
+    """Whole numbers from 1: ranges with both ends, and single ones, with commas between them.
+
+    Examples
+    --------
+    >>> range_of("2-5,8")
+    (2, 3, 4, 5, 8)
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        digits = first.isdecimal() and (last.isdecimal() or not dash)
+        if not digits or max(len(first), len(last)) > _MOST_DIGITS:
+            raise ArgumentTypeError(f"must be numbers such as 1-10 or 2,3,5, got {text!r}")
+        found += range(int(first), int(last or first) + 1)
+    if not found or min(found) < 1:
+        raise ArgumentTypeError(f"must be whole numbers from 1, the smaller first, got {text!r}")
+    return tuple(found)
 
 
 def number_or_nan(text: str) -> float:

@@ -21,7 +21,8 @@ from gmmseg.cli.console import Console
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import printable
 from gmmseg.mixture.options import EMOptions
-from gmmseg.pipeline import SegmentOptions, segment
+from gmmseg.mixture.selection import SelectOptions
+from gmmseg.pipeline import AUTO, SegmentOptions, segment
 
 __all__ = ["add_arguments", "run"]
 
@@ -40,8 +41,9 @@ def run(args: Namespace) -> int:
             options = SegmentOptions(
                 features=FeatureSpec(position=position),
                 em=EMOptions(covariance_type=covariance_type, max_iter=2),
+                selection=SelectOptions(k_range=(2,)),
             )
-            result = segment(image, 2, options)
+            result = segment(image, AUTO, options)
             _ = result.labels, result.probabilities
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
     console.say(f"they are kept in {printable(_cache_folder())}")

@@ -565,6 +565,32 @@ def posterior_pass(blocks, first_block, n_rows, logs, p, row, posterior, log_den
 
 
 @kernel
+def certainty_pass(blocks, first_block, n_rows, weights, logs, p, sums):
+    """Add log2 densities of `n_rows` rows to sums[0], log2 of largest posteriors to sums[1]."""
+    n_padded = p.means.shape[1]
+    work = np.empty((n_padded + 1, BLOCK), blocks.dtype)
+    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
+    top = np.empty(BLOCK, blocks.dtype)
+    total = np.empty(BLOCK, blocks.dtype)
+    w = np.ones(BLOCK, blocks.dtype)
+    for b in range((n_rows + BLOCK - 1) // BLOCK):
+        n = min(BLOCK, n_rows - b * BLOCK)
+        if weights.size:
+            _copy(weights[b * BLOCK : b * BLOCK + n], w)
+        for i in range(n, BLOCK):
+            w[i] = 0
+        _log_densities(p, blocks[first_block + b], work, logs, joint, top)
+        _normalise(joint, top, total)
+        density = certainty = blocks.dtype.type(0)
+        for i in range(BLOCK):
+            logarithm = log2(total[i])
+            density += w[i] * (top[i] + logarithm)
+            certainty -= w[i] * logarithm
+        sums[0] += density
+        sums[1] += certainty
+
+
+@kernel
 def lloyd_pass(planes, weights, centres, labels, sums, inertia):
     """Assign every row of `planes` (D, n) to the nearest of `centres` (K, D), add up the clusters.
 

@@ -49,9 +49,7 @@ class Workers:
             self._pool.shutdown()
             self._pool = None
 
-    def run(
-        self, task: Callable[[int], None], n_tasks: int, operations: float = math.inf
-    ) -> None:
+    def run(self, task: Callable[[int], None], n_tasks: int, operations: float = math.inf) -> None:
         """Call ``task(i)`` for every i below `n_tasks`, in any order, on all threads.
 
         When it is known to take less than `operations` in all, threads may not be worth waking.

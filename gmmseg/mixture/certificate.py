@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import Rows
 
 __all__ = ["Certificate", "certify", "sample_rows"]
@@ -35,7 +35,7 @@ class Certificate:
     mean_log_likelihood : float
         Of all rows under the returned mixture, in nats per unit of weight.
     gain : float
-        What the last EM step over all rows added to it.
+        What the last EM step over all rows added to it (with a prior, to the mean log posterior).
     gap : float
         Estimate of what EM over all rows would still add.
     """
@@ -65,7 +65,7 @@ def certify(
     rows: Rows,
     sample: Rows,
     run: Run,
-    ridge: NDArray[np.float64],
+    regularisation: Regularisation,
     options: EMOptions,
     workers: Workers,
     callback: Callback | None,
@@ -80,7 +80,7 @@ def certify(
     full = run_em(
         rows,
         run.mixture,
-        ridge,
+        regularisation,
         options,
         workers,
         callback,
@@ -92,7 +92,7 @@ def certify(
         sample_size=sample.n_samples,
         sample_iterations=run.n_iter,
         full_passes=full.n_iter + 1,
-        mean_log_likelihood=full.history[-1] + rows.frame.log_scale,
+        mean_log_likelihood=full.statistics.mean_log_likelihood + rows.frame.log_scale,
         gain=last.gain,
         gap=last.remaining(slowest) if options.at_rest(last) else gap(last),
     )

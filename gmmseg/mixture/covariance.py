@@ -1,4 +1,4 @@
-"""The four covariance types: all that differs between them, in one table.
+"""The covariance types: all that differs between them, in one table.
 
 Second moments are sums over rows of ``w r (x - mean)(x - mean)'`` for each component: matrices
 (K, D, D) for the types with `is_matrix`, their diagonals (K, D) for the others.
@@ -7,6 +7,7 @@ Second moments are sums over rows of ``w r (x - mean)(x - mean)'`` for each comp
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,11 +22,18 @@ _SMALLEST_EIGENVALUE = 1e-12
 
 
 class CovarianceType(ABC):
-    """What an EM step needs to know about one way to parametrise covariances."""
+    """What an EM step needs to know about one way to parametrise covariances.
+
+    A type is a form (matrices, diagonals, spheres) and who has it: each component its own, or all
+    together one. The shape of one covariance is (D, D), (D,) or ().
+    """
 
     name: ClassVar[str]
+    is_shared: ClassVar[bool]  # all components have one covariance
     is_matrix: ClassVar[bool]  # second moments are matrices, not diagonals
     is_isotropic: ClassVar[bool] = False  # all features share one variance
+
+    # Who has it
 
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -44,20 +52,49 @@ class CovarianceType(ABC):
         """
 
     @abstractmethod
-    def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        """Covariances as (K, D, D) if `is_matrix`, else variances as (K, D)."""
-
-    @abstractmethod
     def select(self, covariances: Array, order: NDArray[np.intp]) -> Array:
         """Covariances of the components in `order`."""
+
+    @abstractmethod
+    def blend(self, covariances: Array, other: Array, chosen: NDArray[np.bool_]) -> Array:
+        """`other` for the chosen components, `covariances` for the rest."""
+
+    # The form
+
+    @abstractmethod
+    def _one_shape(self, n_features: int) -> tuple[int, ...]:
+        """Shape of one covariance."""
+
+    @abstractmethod
+    def _one_count(self, n_features: int) -> int:
+        """Free parameters of one covariance."""
+
+    @abstractmethod
+    def _from_moments(self, moments: Array, ridge: Array) -> Array:
+        """Covariances from mean second moments."""
+
+    @abstractmethod
+    def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        """Covariances as (K, D, D) if `is_matrix`, else variances as (K, D)."""
 
     @abstractmethod
     def scale(self, covariances: Array, factor: Array) -> Array:
         """Covariances after every feature was multiplied by `factor` (D,)."""
 
     @abstractmethod
-    def blend(self, covariances: Array, other: Array, chosen: NDArray[np.bool_]) -> Array:
-        """`other` for the chosen components, `covariances` for the rest."""
+    def prior_rows(self, n_features: int) -> float:
+        """Rows that the prior of one covariance counts for (docs/math.md, eq. 24)."""
+
+    def prior_moments(self, moments: Array) -> Array:
+        """The prior's second moments, from those that the data suggest."""
+        return moments
+
+    def spectrum(self, covariances: Array, unit: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Variances along the principal axes, the last axis, and the way back from them.
+
+        Features are measured in `unit` (D,).
+        """
+        return covariances / unit**2, lambda variances: variances * unit**2
 
     def smallest_variance(self, covariances: Array) -> float:
         """The least variance of any component in any direction."""
@@ -76,8 +113,19 @@ class CovarianceType(ABC):
         return _safe_exp(vector).reshape(shape)
 
 
-class _PerComponent(CovarianceType):
-    """Types whose first axis is the component."""
+class _OfEach(CovarianceType):
+    """Every component has its own: the first axis is the component."""
+
+    is_shared = False
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        return n_components, *self._one_shape(n_features)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * self._one_count(n_features)
+
+    def estimate(self, second: Array, nk: Array, total: float, ridge: Array) -> Array:
+        return self._from_moments(second / nk.reshape(-1, *[1] * (second.ndim - 1)), ridge)
 
     def select(self, covariances: Array, order: NDArray[np.intp]) -> Array:
         return covariances[order]
@@ -87,10 +135,58 @@ class _PerComponent(CovarianceType):
         return np.where(chosen, other, covariances)
 
 
-class _Matrices(CovarianceType):
-    """Types with off-diagonal elements: their free form is the log-Cholesky factor."""
+class _OfAll(CovarianceType):
+    """All components have one."""
+
+    is_shared = True
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        return self._one_shape(n_features)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return self._one_count(n_features)
+
+    def estimate(self, second: Array, nk: Array, total: float, ridge: Array) -> Array:
+        return self._from_moments(second.sum(axis=0) / total, ridge)
+
+    def select(self, covariances: Array, order: NDArray[np.intp]) -> Array:
+        return covariances
+
+    def blend(self, covariances: Array, other: Array, chosen: NDArray[np.bool_]) -> Array:
+        return other if chosen.all() else covariances
+
+
+class _Matrix(CovarianceType):
+    """With off-diagonal elements: the free form is the log-Cholesky factor."""
 
     is_matrix = True
+
+    def _one_shape(self, n_features: int) -> tuple[int, ...]:
+        return n_features, n_features
+
+    def _one_count(self, n_features: int) -> int:
+        return n_features * (n_features + 1) // 2
+
+    def _from_moments(self, moments: Array, ridge: Array) -> Array:
+        return moments + np.diag(ridge)
+
+    def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
+        return np.broadcast_to(covariances, (n_components, n_features, n_features))
+
+    def scale(self, covariances: Array, factor: Array) -> Array:
+        return covariances * np.outer(factor, factor)
+
+    def prior_rows(self, n_features: int) -> float:
+        return 2 * n_features + 3
+
+    def spectrum(self, covariances: Array, unit: Array) -> tuple[Array, Callable[[Array], Array]]:
+        values, axes = np.linalg.eigh(covariances / np.outer(unit, unit))
+
+        def back(variances: Array) -> Array:
+            matrices = (axes * variances[..., None, :]) @ np.swapaxes(axes, -1, -2)
+            return matrices * np.outer(unit, unit)
+
+        return np.maximum(values, 0.0), back
 
     def smallest_variance(self, covariances: Array) -> float:
         return float(np.linalg.eigvalsh(covariances).min())
@@ -113,94 +209,89 @@ class _Matrices(CovarianceType):
             return lower @ np.swapaxes(lower, -1, -2)
 
 
-class _Full(_Matrices, _PerComponent):
-    name = "full"
+class _Diagonal(CovarianceType):
+    """A variance for each feature."""
 
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_components, n_features, n_features
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features * (n_features + 1) // 2
-
-    def estimate(self, second: Array, nk: Array, total: float, ridge: Array) -> Array:
-        return second / nk[:, None, None] + np.diag(ridge)
-
-    def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        return covariances
-
-    def scale(self, covariances: Array, factor: Array) -> Array:
-        return covariances * np.outer(factor, factor)
-
-
-class _Tied(_Matrices):
-    name = "tied"
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_features, n_features
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_features * (n_features + 1) // 2
-
-    def estimate(self, second: Array, nk: Array, total: float, ridge: Array) -> Array:
-        return second.sum(axis=0) / total + np.diag(ridge)
-
-    def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        return np.broadcast_to(covariances, (n_components, n_features, n_features))
-
-    def select(self, covariances: Array, order: NDArray[np.intp]) -> Array:
-        return covariances
-
-    def scale(self, covariances: Array, factor: Array) -> Array:
-        return covariances * np.outer(factor, factor)
-
-    def blend(self, covariances: Array, other: Array, chosen: NDArray[np.bool_]) -> Array:
-        return other if chosen.all() else covariances
-
-
-class _Diag(_PerComponent):
-    name = "diag"
     is_matrix = False
 
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_components, n_features
+    def _one_shape(self, n_features: int) -> tuple[int, ...]:
+        return (n_features,)
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features
+    def _one_count(self, n_features: int) -> int:
+        return n_features
 
-    def estimate(self, second: Array, nk: Array, total: float, ridge: Array) -> Array:
-        return second / nk[:, None] + ridge
+    def _from_moments(self, moments: Array, ridge: Array) -> Array:
+        return moments + ridge
 
     def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        return covariances
+        return np.broadcast_to(covariances, (n_components, n_features))
 
     def scale(self, covariances: Array, factor: Array) -> Array:
         return covariances * factor**2
 
+    def prior_rows(self, n_features: int) -> float:
+        return n_features + 4
 
-class _Spherical(_PerComponent):
-    name = "spherical"
+
+class _Sphere(CovarianceType):
+    """One variance for all features."""
+
     is_matrix = False
     is_isotropic = True
 
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return (n_components,)
+    def _one_shape(self, n_features: int) -> tuple[int, ...]:
+        return ()
 
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        return n_components
+    def _one_count(self, n_features: int) -> int:
+        return 1
 
-    def estimate(self, second: Array, nk: Array, total: float, ridge: Array) -> Array:
-        return (second / nk[:, None] + ridge).mean(axis=1)
+    def _from_moments(self, moments: Array, ridge: Array) -> Array:
+        return np.asarray((moments + ridge).mean(axis=-1))
 
     def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        return np.broadcast_to(covariances[:, None], (n_components, n_features))
+        return np.broadcast_to(covariances[..., None], (n_components, n_features))
 
     def scale(self, covariances: Array, factor: Array) -> Array:
-        return covariances * factor[0] ** 2
+        return np.asarray(covariances * factor[0] ** 2)
+
+    def prior_rows(self, n_features: int) -> float:
+        return (n_features + 4) / n_features
+
+    def prior_moments(self, moments: Array) -> Array:
+        return np.full_like(moments, moments.mean() / len(moments))
+
+    def spectrum(self, covariances: Array, unit: Array) -> tuple[Array, Callable[[Array], Array]]:
+        return covariances[..., None], lambda variances: variances[..., 0]
+
+
+class _Full(_Matrix, _OfEach):
+    name = "full"
+
+
+class _Tied(_Matrix, _OfAll):
+    name = "tied"
+
+
+class _Diag(_Diagonal, _OfEach):
+    name = "diag"
+
+
+class _TiedDiag(_Diagonal, _OfAll):
+    name = "tied_diag"
+
+
+class _Spherical(_Sphere, _OfEach):
+    name = "spherical"
+
+
+class _TiedSpherical(_Sphere, _OfAll):
+    name = "tied_spherical"
 
 
 #: The covariance types by name, in the order in which they are listed to people.
 COVARIANCE_TYPES: dict[str, CovarianceType] = {
-    kind.name: kind for kind in (_Full(), _Tied(), _Diag(), _Spherical())
+    kind.name: kind
+    for kind in (_Full(), _Tied(), _Diag(), _Spherical(), _TiedDiag(), _TiedSpherical())
 }
 
 

@@ -21,15 +21,22 @@ from gmmseg.errors import (
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.loop import GAPS, Callback, Run, run_em
+from gmmseg.mixture.loop import Callback, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.passes import statistics_of_rows
-from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights, working_dtype
-from gmmseg.mixture.seeding import SAMPLE_SIZE, STARTS, Sample, start_from_means
+from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
+from gmmseg.mixture.regularisation import Regularisation
+from gmmseg.mixture.rows import GAPS, Frame, Rows, as_rows, check_weights, working_dtype
+from gmmseg.mixture.seeding import (
+    SAMPLE_SIZE,
+    STARTS,
+    Sample,
+    start_from_labels,
+    start_from_means,
+)
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
-__all__ = ["Callback", "Fit", "accumulate", "fit_mixture"]
+__all__ = ["Callback", "Fit", "Fitter", "accumulate", "fit_mixture", "fit_rows"]
 
 Array = NDArray[np.float64]
 
@@ -53,7 +60,8 @@ class Fit:
         Total log-likelihood of the rows under `mixture`, in nats.
     history : tuple of float
         Mean log-likelihood per unit of weight of the start, after every EM step and every leap
-        that was taken; the last is that of `mixture`. It never falls.
+        that was taken; the last is that of `mixture`. With a prior, the logarithm of its density
+        relative to its mode, per unit of weight, is added. It never falls.
     converged : bool
     n_iter : int
         Passes over the rows that changed the parameters, or tried to.
@@ -87,6 +95,8 @@ def fit_mixture(
     accelerate: bool = _DEFAULTS.accelerate,
     gap: float = _DEFAULTS.gap,
     reg_covar: float = _DEFAULTS.reg_covar,
+    prior: float = _DEFAULTS.prior,
+    max_ratio: float | None = _DEFAULTS.max_ratio,
     rng: int = _DEFAULTS.rng,
     threads: int | None = None,
     callback: Callback | None = None,
@@ -102,13 +112,16 @@ def fit_mixture(
         Finite real numbers of any type and memory layout. Integers of up to 16 bits and float32
         are computed in float32 with float64 sums, all else in float64.
     n_components : int
-    covariance_type, n_init, tol, criterion, max_iter, accelerate, gap, reg_covar, rng
+    covariance_type, n_init, tol, criterion, max_iter, accelerate, gap
+        As in `EMOptions`.
+    reg_covar, prior, max_ratio, rng
         As in `EMOptions`.
     sample_weight : array_like of shape (n_samples,), optional
         Not negative. A row of weight 3 equals three rows.
-    init : str, Mixture or array_like of shape (n_components, n_features)
-        A start by name as in `EMOptions`; the mixture to start from; or the means to start
-        from, with every row assigned to the nearest.
+    init : str, Mixture or array_like
+        A start by name as in `EMOptions`; the mixture to start from; the means to start from,
+        of shape (n_components, n_features), with every row assigned to the nearest; or a
+        partition of the rows: whole numbers from 0 to ``n_components - 1``, of shape (n_samples,).
     threads : int, optional
         None = as many as this process may use.
     callback : callable, optional
@@ -152,6 +165,8 @@ def fit_mixture(
         accelerate=accelerate,
         gap=gap,
         reg_covar=reg_covar,
+        prior=prior,
+        max_ratio=max_ratio,
         rng=rng,
     )
     fit = fit_rows(
@@ -188,22 +203,58 @@ def fit_rows(
     check_integer(n_components, "n_components", minimum=1)
     weights = check_weights(sample_weight, len(array))
     with Workers(threads) as workers:
-        rows, sample = _prepare(array, weights, metric, options, workers)
-        ridge = options.reg_covar * np.where(sample.variance > 0, sample.variance, 1.0)
-        sample.floor = np.maximum(ridge, SMALLEST_VARIANCE)
-        starts = _starts(sample, n_components, options, start, rows.frame)
+        fitter = Fitter(array, weights, metric, options, workers)
+        return fitter.fit(n_components, options, start=start, callback=callback)
+
+
+class Fitter:
+    """Rows made ready once, for any number of fits.
+
+    The covariance types of all fits must be either isotropic or not.
+    """
+
+    def __init__(
+        self,
+        array: NDArray[Any],
+        weights: Array | None,
+        metric: Metric | None,
+        options: EMOptions,
+        workers: Workers,
+    ) -> None:
+        self._rows, self._sample = _prepare(array, weights, metric, options, workers)
+        self._workers = workers
+
+    def fit(
+        self,
+        n_components: int,
+        options: EMOptions,
+        *,
+        start: Mixture | ArrayLike | None = None,
+        callback: Callback | None = None,
+    ) -> Fit:
+        """The best fit from one or several starts, in the units of the data."""
+        rows, sample, workers = self._rows, self._sample, self._workers
+        rules = Regularisation.of(options, n_components, rows, sample.variance, workers)
+        sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
+        starts = _starts(rows, sample, n_components, options, start)
         small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
         runs = [
             run_em(
-                small or rows, mixture, ridge, options, workers, callback, at_rest=options.at_rest
+                small or rows, rules.admitted(mixture), rules, options, workers, callback,
+                at_rest=options.at_rest,
             )
             for mixture in starts
-        ]
+        ]  # fmt: skip
         run = max(runs, key=lambda run: run.history[-1])
         certificate = None
         if small is not None:
-            run, certificate = certify(rows, small, run, ridge, options, workers, callback)
-    return _in_units(run, rows, options, certificate)
+            run, certificate = certify(rows, small, run, rules, options, workers, callback)
+        return _in_units(run, rows, options, certificate)
+
+    def log_certainty(self, mixture: Mixture) -> float:
+        """Sum over the rows of the logarithm of the largest posterior."""
+        rows = self._rows
+        return log_certainty_of_rows(rows, mixture.in_frame(rows.frame), self._workers)[1]
 
 
 def _prepare(
@@ -243,13 +294,14 @@ def _reciprocal(deviations: Array) -> Array:
 
 
 def _starts(
+    rows: Rows,
     sample: Sample,
     n_components: int,
     options: EMOptions,
     start: Mixture | ArrayLike | None,
-    frame: Frame,
 ) -> list[Mixture]:
     """The mixtures to run EM from, in the frame."""
+    frame = rows.frame
     shape = (n_components, len(sample.planes))
     if start is None:
         rng = np.random.default_rng(options.rng)
@@ -265,12 +317,29 @@ def _starts(
             )
         return [start.in_frame(frame)]
     means = np.asarray(start)
+    if means.ndim == 1 and means.dtype.kind in "iu":
+        labels = _check_labels(means, rows.n_samples, n_components)
+        return [start_from_labels(rows, sample, labels, n_components, options.covariance_type)]
     if means.shape != shape or means.dtype.kind not in "uif" or not np.isfinite(means).all():
         raise InvalidParameterError(
-            f"init must be finite means of shape {shape}, got shape {means.shape} of {means.dtype}."
+            f"init must be finite means of shape {shape}, got shape {means.shape} of "
+            f"{means.dtype}. A partition of the rows is one whole number for each of them."
         )
     standard = (means - frame.origin) * frame.scale
     return [start_from_means(sample, standard, options.covariance_type)]
+
+
+def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> NDArray[Any]:
+    if labels.shape != (n_samples,):
+        raise InvalidParameterError(
+            f"init must be a label for each of the {n_samples} rows, got {len(labels)} labels."
+        )
+    if labels.min() < 0 or labels.max() >= n_components:
+        raise InvalidParameterError(
+            f"init must be labels from 0 to {n_components - 1}, got {labels.min()} to "
+            f"{labels.max()}."
+        )
+    return labels
 
 
 def _in_units(run: Run, rows: Rows, options: EMOptions, certificate: Certificate | None) -> Fit:

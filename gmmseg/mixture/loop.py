@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
@@ -14,15 +13,15 @@ from gmmseg.mixture.acceleration import Squarem, contraction
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.passes import statistics_of_rows
-from gmmseg.mixture.rows import Rows
-from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
+from gmmseg.mixture.regularisation import Regularisation
+from gmmseg.mixture.rows import GAPS, Rows
+from gmmseg.mixture.statistics import Statistics
 
 __all__ = ["Callback", "Progress", "Run", "run_em"]
 
-#: Called after every EM step or leap with the number of passes and the mean log-likelihood.
+#: Called after every EM step or leap with the number of passes and the mean log-likelihood, to
+#: which a prior adds its share.
 Callback = Callable[[int, float], object]
-
-GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,8 @@ class Progress:
     before, after, following : Mixture
         Three successive mixtures; the last has not been evaluated yet.
     gain : float
-        What the step from `before` to `after` added to the mean log-likelihood.
+        What the step from `before` to `after` added to the objective: the mean log-likelihood,
+        with a prior the mean log posterior.
     total_gain : float
         What all steps and leaps added so far.
     """
@@ -61,7 +61,7 @@ class Progress:
         return contraction(self.before, self.after, self.following)
 
     def remaining(self, slowest: float = 0.0) -> float:
-        """Estimate of the mean log-likelihood still to be gained (docs/math.md, eq. 13).
+        """Estimate of the objective still to be gained (docs/math.md, eq. 13).
 
         `slowest` is a rate known from elsewhere: the first steps show the fast directions only.
         """
@@ -84,7 +84,7 @@ class Run:
 def run_em(
     rows: Rows,
     mixture: Mixture,
-    ridge: NDArray[np.float64],
+    regularisation: Regularisation,
     options: EMOptions,
     workers: Workers,
     callback: Callback | None,
@@ -95,9 +95,8 @@ def run_em(
     statistics = statistics_of_rows(rows, mixture, workers)
     if not statistics.is_finite:
         raise InvalidDataError(GAPS)
-    history = [statistics.mean_log_likelihood]
+    history = [regularisation.objective(statistics, mixture)]
     squarem = Squarem() if options.accelerate else None
-    floor = max(float(ridge.min()), SMALLEST_VARIANCE)
     progress = None
     converged = False
     n_iter = 0
@@ -105,29 +104,30 @@ def run_em(
     def advance(to: Mixture, found: Statistics) -> None:
         nonlocal mixture, statistics
         mixture, statistics = to, found
-        history.append(found.mean_log_likelihood)
+        history.append(regularisation.objective(found, to))
         if callback is not None:
             callback(n_iter, history[-1] + rows.frame.log_scale)
 
-    following = statistics.m_step(mixture, ridge)
+    following = regularisation.m_step(statistics, mixture)
     while n_iter < options.max_iter and not converged:
         before, after = mixture, following
         n_iter += 1
         advance(after, statistics_of_rows(rows, after, workers))
-        following = statistics.m_step(after, ridge)
+        following = regularisation.m_step(statistics, after)
         gain = history[-1] - history[-2]
         progress = Progress(before, after, following, gain, history[-1] - history[0])
         converged = at_rest(progress)
         ended = converged or n_iter == options.max_iter
         if squarem is None or ended or statistics.negligible().any():
             continue
-        leap = squarem.leap(before, after, following, gain, floor)
+        leap = squarem.leap(before, after, following, gain, regularisation.floor)
         if leap is not None:
             n_iter += 1
+            leap = regularisation.admitted(leap)
             found = statistics_of_rows(rows, leap, workers)
-            better = found.mean_log_likelihood >= history[-1]
+            better = regularisation.objective(found, leap) >= history[-1]
             squarem.learn(accepted=better)
             if better:
                 advance(leap, found)
-                following = found.m_step(leap, ridge)
+                following = regularisation.m_step(found, leap)
     return Run(mixture, statistics, tuple(history), converged, n_iter, progress)

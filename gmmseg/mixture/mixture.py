@@ -42,9 +42,11 @@ class Mixture:
             (n_components, n_features, n_features) if "full",
             (n_features, n_features)               if "tied",
             (n_components, n_features)             if "diag",
-            (n_components,)                        if "spherical"
+            (n_components,)                        if "spherical",
+            (n_features,)                          if "tied_diag",
+            ()                                     if "tied_spherical"
 
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : {"full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"}
 
     Raises
     ------
@@ -94,7 +96,7 @@ class Mixture:
         object.__setattr__(mixture, "covariance_type", covariance_type)
         parts = {"weights": weights, "means": means, "covariances": covariances}
         for name, value in parts.items():
-            mixture._keep(name, value.copy())
+            mixture._keep(name, np.array(value))
         return mixture
 
     def _check_shapes(self) -> None:
@@ -322,6 +324,22 @@ class Mixture:
         return -2.0 * self.log_likelihood(X, sample_weight, threads=threads) + 2.0 * (
             self.n_parameters
         )
+
+    def icl(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+    ) -> float:
+        """Integrated complete likelihood: `bic` and what the labels leave uncertain.
+
+        ``bic - 2 sum_i w_i log max_k r_ik``; lower is better. Biernacki, Celeux and Govaert, IEEE
+        Trans. PAMI 22 (2000) 719-725; the negative of mclust's.
+        """
+        from gmmseg.mixture.passes import log_certainty_of_rows
+
+        rows, mixture = self._rows(X, sample_weight)
+        with Workers(threads) as workers:
+            total, certainty = log_certainty_of_rows(rows, mixture, workers)
+        total += rows.frame.log_scale * rows.total_weight
+        return -2.0 * (total + certainty) + self.n_parameters * float(np.log(rows.total_weight))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, from which `from_dict` makes exactly the same mixture."""

@@ -25,7 +25,8 @@ class EMOptions:
 
     Attributes
     ----------
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : {"full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"}
+        The tied ones have one covariance for all components.
     init : {"kmeans", "k-means++", "random", "random_from_data"}
         Clusters of k-means seeded by k-means++; k-means++ seeds alone; random responsibilities;
         random rows as seeds.
@@ -48,6 +49,14 @@ class EMOptions:
     reg_covar : float
         Added to every variance, relative to the variance of that feature in the data: the
         units do not matter.
+    prior : float
+        Strength of the prior on means and covariances of Fraley and Raftery (2007), which keeps
+        components from collapsing on few rows: its log density is multiplied by this. 1 = theirs,
+        which counts for some ``2 D + 4`` rows in each component; 0 = none: maximum likelihood.
+    max_ratio : float or None
+        No variance of a component in any direction is more than this many times another's
+        (Garcia-Escudero et al. 2008). Features are measured in their standard deviations in the
+        data, so that units do not matter. None = no bound.
     rng : int
         Seed of the starts.
     """
@@ -61,6 +70,8 @@ class EMOptions:
     accelerate: bool = True
     gap: float = 1e-4
     reg_covar: float = 1e-6
+    prior: float = 0.0
+    max_ratio: float | None = None
     rng: int = 0
 
     def __post_init__(self) -> None:
@@ -79,6 +90,10 @@ class EMOptions:
             "max_iter": check_integer(self.max_iter, "max_iter", minimum=1),
             "gap": check_real(self.gap, "gap", minimum=0.0),
             "reg_covar": check_real(self.reg_covar, "reg_covar", minimum=0.0),
+            "prior": check_real(self.prior, "prior", minimum=0.0),
+            "max_ratio": self.max_ratio
+            if self.max_ratio is None
+            else check_real(self.max_ratio, "max_ratio", minimum=1.0),
             "rng": check_integer(self.rng, "rng", minimum=0),
         }
         for name, value in checked.items():  # plain Python numbers: they go to model files

@@ -16,7 +16,13 @@ from gmmseg.mixture.statistics import Statistics
 if TYPE_CHECKING:
     from gmmseg.mixture.mixture import Mixture
 
-__all__ = ["label_rows", "log_density_rows", "posterior_rows", "statistics_of_rows"]
+__all__ = [
+    "label_rows",
+    "log_certainty_of_rows",
+    "log_density_rows",
+    "posterior_rows",
+    "statistics_of_rows",
+]
 
 Array = NDArray[np.float64]
 
@@ -127,6 +133,27 @@ def _symmetric(second: Array) -> Array:
     """Full matrices from their lower triangles: the kernels may leave the rest unfilled."""
     lower = np.tril(second)
     return lower + np.tril(second, -1).transpose(0, 2, 1)
+
+
+def log_certainty_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> tuple[float, float]:
+    """Log-likelihood in the frame, and the sum of the logarithms of every row's largest posterior.
+
+    Both weighted, in nats; together they are the likelihood of the rows with their labels.
+    """
+    from gmmseg.mixture._kernels import certainty_pass
+
+    packed = pack(mixture, rows.dtype)
+    groups = row_groups(rows.n_samples)
+    sums = np.zeros((len(groups), 2))
+
+    def task(i: int) -> None:
+        for blocks, block, n, row in rows.pieces(*groups[i]):
+            weights = rows.weights(row, n)
+            certainty_pass(blocks, block, n, weights, packed.logs, packed.parameters, sums[i])
+
+    workers.run(task, len(groups))
+    log_likelihood, certainty = sums.sum(axis=0) * _LOG2 * rows.weight_unit
+    return float(log_likelihood), float(certainty)
 
 
 def label_rows(rows: Rows, mixture: Mixture, workers: Workers, labels: NDArray[Any]) -> None:

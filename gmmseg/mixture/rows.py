@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture._threads import Workers
 
-__all__ = ["Frame", "Rows", "as_rows", "check_weights", "row_groups"]
+__all__ = ["GAPS", "Frame", "Rows", "as_rows", "check_weights", "row_groups"]
 
 Array = NDArray[np.float64]
 
@@ -34,6 +34,8 @@ _GROUP_MEMORY = 32 << 20
 # Farther from the origin, in standard deviations, squares would leave the range of float32: fill
 # values of unmarked nodata are met there. No Gaussian tells such distances apart.
 _FARTHEST = 1e12
+
+GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
 
 # Integers of up to 16 bits are exact in float32.
 _SINGLE = frozenset("?bBhHef")
@@ -138,6 +140,15 @@ class Rows:
     def weights(self, first: int, n: int) -> NDArray[Any]:
         """Weights of `n` rows from row `first`; of size 0 when all are 1."""
         return self._weights[first : first + n]
+
+    def values(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Rows start:stop in the frame, (D, n), and their weights (n,), as float64."""
+        x = np.stack([self._to_frame(self._X[start:stop, d], d) for d in range(self.n_features)])
+        w = np.ones(stop - start)
+        if self._weights.size:
+            w = self._weights[start:stop].astype(np.float64) * self.weight_unit
+        x[:, w == 0] = 0  # whatever stands there
+        return x.astype(np.float64), w
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[NDArray[Any], Array]:
         """Planes (D, m) and weights (m,) of at most `n` rows, drawn evenly by weight.

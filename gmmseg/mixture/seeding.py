@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.rows import Rows, row_groups
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE
 
-__all__ = ["STARTS", "Sample", "start_from_means"]
+__all__ = ["STARTS", "Sample", "start_from_labels", "start_from_means"]
 
 Array = NDArray[np.float64]
 
@@ -59,6 +60,8 @@ class Sample:
         self.variance = (wide - self.mean[:, None]) ** 2 @ self.weights / self.weights.sum()
         self.metric = metric(np.sqrt(self.variance))
         self.floor = np.full(len(planes), SMALLEST_VARIANCE)
+        #: What k-means found, and the state that it left the generator in.
+        self.clusters: dict[tuple[int, str], tuple[NDArray[np.int32], Any]] = {}
 
     @property
     def points(self) -> NDArray[Any]:
@@ -67,7 +70,11 @@ class Sample:
 
 
 def _kmeans(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
-    labels = kmeans(sample.points, sample.weights, k, rng)
+    state = k, str(rng.bit_generator.state)
+    if state not in sample.clusters:  # another covariance type may want the same clusters
+        labels = kmeans(sample.points, sample.weights, k, rng)
+        sample.clusters[state] = labels, rng.bit_generator.state
+    labels, rng.bit_generator.state = sample.clusters[state]
     return _from_labels(sample, labels, k, kind)
 
 
@@ -103,6 +110,29 @@ def start_from_means(sample: Sample, means: Array, kind: str) -> Mixture:
     labels, _, _ = _lloyd_step(sample.points, sample.weights, means * sample.metric)
     start = _from_labels(sample, labels, len(means), kind)
     return Mixture.trusted(start.weights, means, start.covariances, kind)
+
+
+def start_from_labels(
+    rows: Rows, sample: Sample, labels: NDArray[Any], k: int, kind: str
+) -> Mixture:
+    """The mixture of the clusters that `labels` (N,), 0..k-1, cut all rows into."""
+    d = rows.n_features
+    is_matrix = COVARIANCE_TYPES[kind].is_matrix
+    nk, first = np.zeros(k), np.zeros((k, d))
+    second = np.zeros((k, d, d) if is_matrix else (k, d))
+    for start, stop in row_groups(rows.n_samples):
+        x, w = rows.values(start, stop)
+        for j in range(k):
+            chosen = labels[start:stop] == j
+            xj, wj = x[:, chosen], w[chosen]
+            nk[j] += wj.sum()
+            first[j] += xj @ wj
+            second[j] += _second_moment(xj, wj, is_matrix)
+    safe = np.where(nk > 0, nk, 1.0)
+    means = np.where(nk[:, None] > 0, first / safe[:, None], sample.mean)
+    outer = means[:, :, None] * means[:, None, :] if is_matrix else means**2
+    second -= nk.reshape(-1, *[1] * (second.ndim - 1)) * outer
+    return _from_moments(sample, nk, means, second, kind)
 
 
 #: The starts by name, each ``(sample, k, covariance_type, rng) -> Mixture``.
@@ -166,8 +196,8 @@ def _spread_centres(
             continue
         candidates = _draw(mass, 2 + int(np.log(k)), rng)
         trials = [np.minimum(distance, _squared_distance(x, x[:, c])) for c in candidates]
-        # not w @ trial: for so few numbers BLAS wakes its threads, which may take 20 ms
-        best = int(np.argmin([np.einsum("n,n->", w, trial) for trial in trials]))
+        # not w @ trial: where the CPUs are busy, BLAS waits up to 50 ms for its threads
+        best = int(np.argmin([(w * trial).sum() for trial in trials]))
         centres.append(x[:, candidates[best]])
         distance = trials[best]
     return np.array(centres, dtype=np.float64)
@@ -207,14 +237,20 @@ def _assemble(
     sample: Sample, nk: Array, means: Array, parts: list[tuple[Array, Array]], kind: str
 ) -> Mixture:
     """Weights, means and covariances from the rows and weights of every component."""
-    covariance = COVARIANCE_TYPES[kind]
-    floor = sample.floor
+    is_matrix = COVARIANCE_TYPES[kind].is_matrix
     second = np.stack(
         [
-            _second_moment(x - mean[:, None], w, covariance.is_matrix)
+            _second_moment(x - mean[:, None], w, is_matrix)
             for mean, (x, w) in zip(means, parts, strict=True)
         ]
     )
+    return _from_moments(sample, nk, means, second, kind)
+
+
+def _from_moments(sample: Sample, nk: Array, means: Array, second: Array, kind: str) -> Mixture:
+    """The mixture from every component's weight, mean, and second moments about that."""
+    covariance = COVARIANCE_TYPES[kind]
+    floor = sample.floor
     # a cluster with too few rows to have a shape gets a broad one, or it would keep only itself
     flat = second.reshape(len(nk), -1).max(axis=1) <= 0
     poor = flat | (nk <= len(sample.planes) * sample.weights.min())

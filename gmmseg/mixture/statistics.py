@@ -13,6 +13,7 @@ from gmmseg.mixture.covariance import COVARIANCE_TYPES
 
 if TYPE_CHECKING:
     from gmmseg.mixture.mixture import Mixture
+    from gmmseg.mixture.regularisation import Prior, RatioBound
     from gmmseg.mixture.rows import Frame
 
 __all__ = ["Statistics"]
@@ -91,8 +92,14 @@ class Statistics:
         """True for components that no row belongs to, shape (K,)."""
         return self.nk <= _NEGLIGIBLE_SHARE * self.weight
 
-    def m_step(self, previous: Mixture, ridge: Array) -> Mixture:
-        """The mixture that maximises the expected log-likelihood.
+    def m_step(
+        self,
+        previous: Mixture,
+        ridge: Array,
+        prior: Prior | None = None,
+        bound: RatioBound | None = None,
+    ) -> Mixture:
+        """The mixture that maximises the expected log-likelihood, or log posterior.
 
         Parameters
         ----------
@@ -101,16 +108,27 @@ class Statistics:
             its mean and covariance from there, with the weight that is left to it.
         ridge : ndarray of shape (D,)
             Added to the variances.
+        prior : Prior, optional
+            Pseudo-rows of every component, for its mean and covariance.
+        bound : RatioBound, optional
+            Limits how much the variances differ.
         """
         kind = COVARIANCE_TYPES[previous.covariance_type]
-        lost = self.negligible()
-        nk = np.where(lost, 1.0, self.nk)
-        delta = np.where(lost[:, None], 0.0, self.first / nk[:, None])
+        seen = self if prior is None else prior.added_to(self)
+        lost = seen.negligible()
+        nk = np.where(lost, 1.0, seen.nk)
+        delta = np.where(lost[:, None], 0.0, seen.first / nk[:, None])
+        shares = self.nk if prior is None else self.nk + prior.rows
         covariances = kind.estimate(
-            self._centred(delta, kind.is_matrix), nk, float(self.nk.sum()), ridge
+            seen._centred(delta, kind.is_matrix),
+            np.where(lost, 1.0, shares),
+            float(shares.sum()),
+            ridge,
         )
         if lost.any():
             covariances = kind.blend(covariances, previous.covariances, lost)
+        if bound is not None:
+            covariances = bound.kept(covariances, shares, kind)
         return previous.trusted(
             self.nk / self.nk.sum(),
             np.where(lost[:, None], previous.means, self.about + delta),
