@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["COVARIANCE_TYPES", "CovarianceType"]
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 # An eigenvalue below this share of the largest is raised to it, so that a factor exists.
 _SMALLEST_EIGENVALUE = 1e-12
@@ -59,6 +60,18 @@ class CovarianceType(ABC):
     def blend(self, covariances: Array, other: Array, chosen: NDArray[np.bool_]) -> Array:
         """`other` for the chosen components, `covariances` for the rest."""
 
+    @abstractmethod
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        """Covariances of the chosen features alone."""
+
+    def conditional(self, covariances: Array, given: Index, rest: Index) -> tuple[Array, Array]:
+        """What the `given` features tell about the `rest`: gains and covariances.
+
+        The gains, (K or 1, R, G), turn deviations of the given features from their means into
+        shifts of the means of the rest; none where features are independent.
+        """
+        return np.zeros((1, len(rest), len(given))), self.features(covariances, rest)
+
     def smallest_variance(self, covariances: Array) -> float:
         """The least variance of any component in any direction."""
         return float(covariances.min())
@@ -91,6 +104,20 @@ class _Matrices(CovarianceType):
     """Types with off-diagonal elements: their free form is the log-Cholesky factor."""
 
     is_matrix = True
+
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        return covariances[..., chosen[:, None], chosen]
+
+    def conditional(self, covariances: Array, given: Index, rest: Index) -> tuple[Array, Array]:
+        # the lower right block of the factor is that of the Schur complement: nothing cancels
+        n, d = len(given), len(given) + len(rest)
+        ordered = self.features(covariances, np.concatenate([given, rest]))
+        lower = np.stack([_cholesky(matrix) for matrix in ordered.reshape(-1, d, d)])
+        known, mixed, left = lower[:, :n, :n], lower[:, n:, :n], lower[:, n:, n:]
+        gains = np.linalg.solve(known.transpose(0, 2, 1), mixed.transpose(0, 2, 1))
+        remaining = left @ left.transpose(0, 2, 1)
+        shifts: Any = gains.transpose(0, 2, 1)
+        return shifts, remaining.reshape(*ordered.shape[:-2], d - n, d - n)
 
     def smallest_variance(self, covariances: Array) -> float:
         return float(np.linalg.eigvalsh(covariances).min())
@@ -176,6 +203,9 @@ class _Diag(_PerComponent):
     def scale(self, covariances: Array, factor: Array) -> Array:
         return covariances * factor**2
 
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        return covariances[:, chosen]
+
 
 class _Spherical(_PerComponent):
     name = "spherical"
@@ -196,6 +226,9 @@ class _Spherical(_PerComponent):
 
     def scale(self, covariances: Array, factor: Array) -> Array:
         return covariances * factor[0] ** 2
+
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        return covariances
 
 
 #: The covariance types by name, in the order in which they are listed to people.

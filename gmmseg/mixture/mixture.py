@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -233,6 +234,41 @@ class Mixture:
         density = self.log_density(X, threads=threads).astype(np.float64)
         weights = check_weights(sample_weight, len(density))
         return float(density.sum() if weights is None else weights @ density)
+
+    def score(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+    ) -> float:
+        """Mean log density of the rows in nats, each counted `sample_weight` times."""
+        total = self.log_likelihood(X, sample_weight, threads=threads)
+        return total / (len(as_rows(X)) if sample_weight is None else float(np.sum(sample_weight)))
+
+    def cdf(
+        self, x: ArrayLike, feature: int | None = None, *, upper: bool = False, log: bool = False
+    ) -> Any:
+        """Probability that a feature is at most (`upper`: more than) `x`: `distribution.cdf`."""
+        from gmmseg.mixture.distribution import cdf
+
+        return cdf(self, x, feature, upper=upper, log=log)
+
+    def quantile(
+        self, p: ArrayLike, feature: int | None = None, *, upper: bool = False, log: bool = False
+    ) -> Any:
+        """The value not exceeded with probability `p`: `distribution.quantile`."""
+        from gmmseg.mixture.distribution import quantile
+
+        return quantile(self, p, feature, upper=upper, log=log)
+
+    def marginal(self, features: Sequence[int]) -> Mixture:
+        """The mixture of some of the features, from 0, in their order: `marginals.marginal`."""
+        from gmmseg.mixture.marginals import marginal
+
+        return marginal(self, features)
+
+    def condition(self, given: Mapping[int, float]) -> Mixture:
+        """The mixture of the other features given values of some: `marginals.condition`."""
+        from gmmseg.mixture.marginals import condition
+
+        return condition(self, given)
 
     def posterior(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
         """Probability of every component given the row (equation 3 of docs/math.md).
