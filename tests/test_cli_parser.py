@@ -25,6 +25,7 @@ REQUIRED = {
     "apply": ["m.gmm.json", "a.png"],
     "fit": ["a.png", "-k", "2", "-o", "m.gmm.json"],
     "info": ["a.png"],
+    "describe": ["m.gmm.json"],
     "sample": ["m.gmm.json", "-n", "5", "-o", "rows.csv"],
     "warmup": [],
 }

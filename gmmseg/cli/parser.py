@@ -22,6 +22,7 @@ COMMANDS = {
     "apply": "label images by a model: a label means the same in all of them",
     "fit": "fit one model to many images",
     "info": "what an image or a model file holds",
+    "describe": "classes of a model: spreads, correlations, axes, overlaps",
     "sample": "draw rows from a model",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }
