@@ -6,6 +6,7 @@ from types import ModuleType
 from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
+    "sklearn": "Install scikit-learn: pip install scikit-learn",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
 }
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "fit": "fit one model to many images",
     "info": "what an image or a model file holds",
     "describe": "classes of a model: spreads, correlations, axes, overlaps",
+    "convert": "models to and from OpenCV, GRASS, ArcGIS",
     "sample": "draw rows from a model",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }

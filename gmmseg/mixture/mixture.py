@@ -70,9 +70,11 @@ class Mixture:
         for name in ("weights", "means", "covariances"):
             self._keep(name, _numbers(getattr(self, name), name))
         self._check_shapes()
-        if (self.weights < 0).any() or not np.isclose(self.weights.sum(), 1.0, atol=1e-6):
+        with np.errstate(over="ignore"):
+            total = self.weights.sum()
+        if (self.weights < 0).any() or not np.isclose(total, 1.0, atol=1e-6):
             raise InvalidParameterError(
-                f"weights must not be negative and must sum to 1, got sum {self.weights.sum():g}."
+                f"weights must not be negative and must sum to 1, got sum {total:g}."
             )
         if (self._variances <= 0).any():
             raise InvalidParameterError("covariances must have positive variances.")
@@ -418,6 +420,9 @@ def _numbers(value: ArrayLike, name: str) -> Array:
 def _are_covariances(matrices: Array) -> bool:
     """Symmetric, and positive definite but for rounding."""
     scale = np.sqrt(np.einsum("...ii->...i", matrices))
-    correlations = matrices / (scale[..., :, None] * scale[..., None, :])
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        correlations = matrices / (scale[..., :, None] * scale[..., None, :])
+    if not np.isfinite(correlations).all():
+        return False
     symmetric = np.allclose(correlations, np.swapaxes(correlations, -1, -2), rtol=0, atol=1e-8)
     return symmetric and bool(np.linalg.eigvalsh(correlations).min() > -1e-8)
