@@ -6,6 +6,7 @@ from types import ModuleType
 from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
+    "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "sklearn": "Install scikit-learn: pip install scikit-learn",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
 }

@@ -27,6 +27,7 @@ REQUIRED = {
     "info": ["a.png"],
     "describe": ["m.gmm.json"],
     "convert": ["m.gmm.json", "m.gsg"],
+    "plot": ["m.gmm.json", "-o", "m.png"],
     "sample": ["m.gmm.json", "-n", "5", "-o", "rows.csv"],
     "warmup": [],
 }

@@ -47,6 +47,7 @@ LAYERS = (
     ("distributed.py", 4),
     ("batch.py", 5),
     ("report/", 5),
+    ("plots/", 5),
     ("cli/", 6),
     ("__main__.py", 6),
     ("sklearn.py", 6),

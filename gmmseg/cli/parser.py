@@ -24,6 +24,7 @@ COMMANDS = {
     "info": "what an image or a model file holds",
     "describe": "classes of a model: spreads, correlations, axes, overlaps",
     "convert": "models to and from OpenCV, GRASS, ArcGIS",
+    "plot": "draw a model: histograms, ellipses, how the fit went",
     "sample": "draw rows from a model",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }
