@@ -7,13 +7,16 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gmmseg._files import printable, write_text
 from gmmseg.errors import InvalidDataError, MissingFileError, ModelFormatError, ReadError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
 from gmmseg.mixture.mixture import Mixture
+
+if TYPE_CHECKING:
+    from gmmseg.mixture.description import Description
 
 __all__ = ["Model", "load_model", "model_text", "parse_model"]
 
@@ -77,6 +80,13 @@ class Model:
                 f"({', '.join(self.feature_names)}), but this image gives {len(names)} "
                 f"({', '.join(names)}). Choose its bands with bands= (--bands)."
             )
+
+    def describe(self) -> Description:
+        """What was learnt, in terms of its features and classes: `mixture.description`."""
+        from gmmseg.mixture.description import describe
+
+        names = tuple(printable(name) for name in self.feature_names)
+        return describe(self.mixture, names, self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_dict` makes exactly the same model."""

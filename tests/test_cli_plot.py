@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 )
 def test_a_figure_appears(folder, words, capsys):
     assert main(["plot", *words, "-o", "figure.png"]) == 0
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr().out == ""
     shown = read_image("figure.png").data[..., :3].astype(int)
     assert min(shown.shape[:2]) > 400
     assert (np.ptp(shown, axis=-1) > 60).sum() > 200  # colours, on

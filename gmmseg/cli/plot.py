@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gmmseg.cli import option_groups as groups
+from gmmseg.cli.console import Console
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import Input, read_input
 from gmmseg.errors import InvalidParameterError
@@ -66,7 +67,8 @@ def run(args: Namespace) -> int:
     model = load_model(args.model_used)
     kind = args.kind or ("scatter" if model.mixture.n_features > 1 else "histogram")
     features = None if args.features is None else _features(args.features, model)
-    figure = _DRAWN[kind](model, _pixels(model, args, kind), features)
+    with Console(progress=False).telling_of_compilation():
+        figure = _DRAWN[kind](model, _pixels(model, args, kind), features)
     save_figure(figure, output, overwrite=args.overwrite)
     return 0
 
