@@ -65,7 +65,7 @@ def test_bounds_are_bounds(covariance_type, seed):
     joint = mixture.weights[:, None] * parts
     wrong = (joint.sum(axis=0) - joint.max(axis=0)).sum() * cell
     pairs = np.minimum(joint[:, None], joint[None]).sum(axis=-1) * cell
-    bounds = confusion_bounds(mixture)
+    bounds = confusion_bounds(mixture.weights, bhattacharyya(mixture))
     off = ~np.eye(3, dtype=bool)
     assert (bounds[off] >= pairs[off] - 1e-6).all()
     assert wrong <= describe(mixture).error_bound + 1e-6

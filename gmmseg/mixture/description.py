@@ -248,7 +248,8 @@ def _angle(direction: tuple[float, ...]) -> float:
 
 
 def _pairs(mixture: Mixture, labels: Sequence[int]) -> tuple[Pair, ...]:
-    distances, bounds = bhattacharyya(mixture), confusion_bounds(mixture)
+    distances = bhattacharyya(mixture)
+    bounds = confusion_bounds(mixture.weights, distances)
     pairs = [
         Pair(
             components=(a, b),

@@ -52,18 +52,23 @@ def bhattacharyya(mixture: Mixture) -> Array:
     return distances
 
 
-def confusion_bounds(mixture: Mixture) -> Array:
+def confusion_bounds(weights: Array, distances: Array) -> Array:
     """At most this share of all rows belongs to one of two components but looks like the other.
 
     ``sqrt(pi_a pi_b) exp(-distance)`` bounds the Bayes error of a pair (Kailath, IEEE Trans.
     Commun. Technol. 15 (1967) 52-60); the sum over all pairs bounds that of the mixture.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components,)
+    distances : ndarray of shape (n_components, n_components)
+        As `bhattacharyya` gives them.
 
     Returns
     -------
     ndarray of shape (n_components, n_components), float64
         Symmetric, 0 on the diagonal. Never above the smaller weight of the pair.
     """
-    weights = mixture.weights
-    bounds = np.sqrt(np.outer(weights, weights)) * np.exp(-bhattacharyya(mixture))
+    bounds = np.sqrt(np.outer(weights, weights)) * np.exp(-distances)
     np.fill_diagonal(bounds, 0.0)
     return np.minimum(bounds, np.minimum.outer(weights, weights))
