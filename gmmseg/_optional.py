@@ -7,6 +7,7 @@ from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
+    "sklearn": "Install scikit-learn: pip install scikit-learn",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
 }

@@ -7,7 +7,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gmmseg._files import printable, write_text
 from gmmseg.errors import InvalidDataError, MissingFileError, ModelFormatError, ReadError
@@ -15,7 +15,10 @@ from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
 from gmmseg.mixture.mixture import Mixture
 
-__all__ = ["Model", "load_model"]
+if TYPE_CHECKING:
+    from gmmseg.mixture.description import Description
+
+__all__ = ["Model", "load_model", "model_text", "parse_model"]
 
 FORMAT = "gmmseg-model"
 FORMAT_VERSION = 1
@@ -77,6 +80,13 @@ class Model:
                 f"({', '.join(self.feature_names)}), but this image gives {len(names)} "
                 f"({', '.join(names)}). Choose its bands with bands= (--bands)."
             )
+
+    def describe(self) -> Description:
+        """What was learnt, in terms of its features and classes: `mixture.description`."""
+        from gmmseg.mixture.description import describe
+
+        names = tuple(printable(name) for name in self.feature_names)
+        return describe(self.mixture, names, self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_dict` makes exactly the same model."""
@@ -152,6 +162,23 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     ModelFormatError
         When it is not a valid model, or is newer than this version understands.
     """
+    text = model_text(path)
+    try:
+        return parse_model(text)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{printable(Path(path).name)}: {error}") from error
+
+
+def model_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file that should hold a model, in whatever format.
+
+    Raises
+    ------
+    MissingFileError, ReadError
+        When it cannot be read.
+    ModelFormatError
+        When it is not text, or far larger than any real model.
+    """
     file = Path(path)
     name = printable(file.name)
     try:
@@ -161,7 +188,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             raise ModelFormatError(
                 f"{name} is not a model file: it has over {_LARGEST_FILE} bytes."
             )
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except ModelFormatError:
         raise
     except FileNotFoundError as error:
@@ -172,10 +199,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ReadError(f"cannot read {name}: {error.strerror}.") from error
     except ValueError as error:  # a null byte in the name
         raise ReadError(f"cannot read {name}: {error}.") from error
-    try:
-        return Model.from_dict(_parse(text))
-    except ModelFormatError as error:
-        raise ModelFormatError(f"{name}: {error}") from error
+
+
+def parse_model(text: str) -> Model:
+    """The model that `Model.to_json` wrote; errors as those of `Model.from_dict`."""
+    return Model.from_dict(_parse(text))
 
 
 def _parse(text: str) -> Any:

@@ -362,4 +362,5 @@ def _provenance(
             "converged": fitted.converged,
             "certificate": fitted.certificate and asdict(fitted.certificate),
         },
+        "history": list(fitted.history),
     }

@@ -43,6 +43,7 @@ LAYERS = (
     ("tiles.py", 2),
     ("segmentation.py", 2),
     ("io/", 3),
+    ("bridges/", 3),
     ("pipeline.py", 4),
     ("outputs.py", 4),
     ("detection.py", 4),

@@ -247,3 +247,16 @@ def test_statistics_about_different_means():
 def test_sample_size(n, match):
     with pytest.raises(InvalidParameterError, match=match):
         ONE.sample(n)
+
+
+@pytest.mark.parametrize("huge", [1e-3, 1e300])
+def test_numbers_at_the_ends_of_their_range_are_refused_without_a_warning(huge):
+    with pytest.raises(InvalidParameterError, match="symmetric and positive definite"):
+        Mixture(weights=[1], means=[[0, 0]], covariances=[[[5e-324, huge], [huge, 5e-324]]])
+    with pytest.raises(InvalidParameterError, match="must sum to 1, got sum inf"):
+        Mixture(
+            weights=[1e308, 1e308],
+            means=[[0], [0]],
+            covariances=[1, 1],
+            covariance_type="spherical",
+        )

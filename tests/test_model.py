@@ -436,3 +436,10 @@ def test_k_is_the_number_of_labels(model):
     merged = Model.from_dict(BASE | {"labels": [2, 1, 2]})
     assert merged.k == 2
     assert merged.mixture.n_components == 3
+
+
+def test_a_model_describes_itself(model):
+    described = model.describe()
+    assert described.feature_names == ("L", "a", "b")
+    assert [component.label for component in described.components] == [1, 2]
+    assert described.components[0].mean == tuple(model.mixture.means[0])

@@ -237,19 +237,9 @@ def test_the_plot_shows_every_curve(selection):
 @pytest.mark.parametrize(("ending", "begin"), [(".png", b"\x89PNG"), (".PDF", b"%PDF")])
 def test_the_plot_as_a_file(selection, tmp_path, ending, begin):
     pytest.importorskip("matplotlib")
-    from gmmseg.plots.selection import save_selection
+    from gmmseg.plots.figure import save_figure
+    from gmmseg.plots.selection import plot_selection
 
-    with (tmp_path / "plot").open("wb") as file:
-        save_selection(selection[2], file, ending)
-    assert (tmp_path / "plot").read_bytes().startswith(begin)
-
-
-def test_the_plot_in_a_format_that_is_none(selection, tmp_path):
-    pytest.importorskip("matplotlib")
-    from gmmseg.plots.selection import save_selection
-
-    with (
-        (tmp_path / "plot").open("wb") as file,
-        pytest.raises(InvalidParameterError, match=r"the ending of a plot must be one of '\.png'"),
-    ):
-        save_selection(selection[2], file, ".doc")
+    path = tmp_path / f"plot{ending}"
+    save_figure(plot_selection(selection[2]), path)
+    assert path.read_bytes().startswith(begin)

@@ -17,6 +17,9 @@ from gmmseg.model import Model, load_model
 
 __all__ = ["add_arguments", "run"]
 
+#: A long list of numbers that gmmseg plot draws; people would not read it.
+_FOR_PLOTS = "history"
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What ``gmmseg info`` takes."""
@@ -84,7 +87,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     """``name: value`` for people; what is empty is left out."""
     lines = []
     for name, value in facts.items():
-        if value in (None, "", [], {}, ()):
+        if value in (None, "", [], {}, ()) or name == _FOR_PLOTS:
             continue
         if isinstance(value, dict):
             lines += [f"{name}:", *(f"  {line}" for line in _lines(value))]

@@ -25,6 +25,10 @@ COMMANDS = {
     "cluster": "cluster the rows of tables",
     "select": "compare numbers of classes by BIC, AIC, ICL",
     "info": "what an image or a model file holds",
+    "describe": "classes of a model: spreads, correlations, axes, overlaps",
+    "convert": "models to and from OpenCV, GRASS, ArcGIS",
+    "plot": "draw a model: histograms, ellipses, how the fit went",
+    "sample": "draw rows from a model",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }
 

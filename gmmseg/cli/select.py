@@ -14,7 +14,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from gmmseg._files import replacing, write_text
+from gmmseg._files import write_text
 from gmmseg.cli import option_groups as groups
 from gmmseg.cli.console import Console, print_lines
 from gmmseg.cli.destinations import check_not_an_input
@@ -25,7 +25,8 @@ from gmmseg.io import ReadOptions
 from gmmseg.mixture.selection import Selection
 from gmmseg.outputs import check_outputs
 from gmmseg.pipeline import SegmentOptions, select_k
-from gmmseg.plots.selection import check_plot, save_selection
+from gmmseg.plots.figure import check_ending, save_figure
+from gmmseg.plots.selection import plot_selection
 
 __all__ = ["add_arguments", "run"]
 
@@ -66,7 +67,7 @@ def run(args: Namespace) -> int:
             "-o and --plot name one file, but there are several inputs. Use --json."
         )
     if "plot" in plan:
-        check_plot(plan["plot"].suffix)
+        check_ending(plan["plot"])
     options = groups.segment_options(args)
     check_not_an_input(plan.values(), [source.path for source in inputs if source.path])
     check_outputs(plan, overwrite=args.overwrite)
@@ -93,7 +94,7 @@ def _select(
         text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
         write_text(plan["table"], text, overwrite=args.overwrite)
     if "plot" in plan:
-        _plot(selection, plan["plot"], overwrite=args.overwrite)
+        save_figure(plot_selection(selection), plan["plot"], overwrite=args.overwrite)
     if not args.json:
         print_lines([f"{source.name}: {_described(selection)}", str(selection), ""])
     if args.strict and not all(row.converged for row in selection.candidates):
@@ -107,8 +108,3 @@ def _described(selection: Selection) -> str:
         f"{selection.n:.0f} pixels, worth {selection.n_effective:.0f} independent ones. "
         f"Best by {selection.by}: k = {best.k}, {best.covariance_type}"
     )
-
-
-def _plot(selection: Selection, path: Path, *, overwrite: bool) -> None:
-    with replacing(path, overwrite=overwrite) as file:
-        save_selection(selection, file, path.suffix)

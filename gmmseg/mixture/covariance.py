@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 __all__ = ["COVARIANCE_TYPES", "CovarianceType"]
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 # An eigenvalue below this share of the largest is raised to it, so that a factor exists.
 _SMALLEST_EIGENVALUE = 1e-12
@@ -95,6 +96,18 @@ class CovarianceType(ABC):
         Features are measured in `unit` (D,).
         """
         return covariances / unit**2, lambda variances: variances * unit**2
+
+    @abstractmethod
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        """Covariances of the chosen features alone."""
+
+    def conditional(self, covariances: Array, given: Index, rest: Index) -> tuple[Array, Array]:
+        """What the `given` features tell about the `rest`: gains and covariances.
+
+        The gains, (K or 1, R, G), turn deviations of the given features from their means into
+        shifts of the means of the rest; none where features are independent.
+        """
+        return np.zeros((1, len(rest), len(given))), self.features(covariances, rest)
 
     def smallest_variance(self, covariances: Array) -> float:
         """The least variance of any component in any direction."""
@@ -188,6 +201,20 @@ class _Matrix(CovarianceType):
 
         return np.maximum(values, 0.0), back
 
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        return covariances[..., chosen[:, None], chosen]
+
+    def conditional(self, covariances: Array, given: Index, rest: Index) -> tuple[Array, Array]:
+        # the lower right block of the factor is that of the Schur complement: nothing cancels
+        n, d = len(given), len(given) + len(rest)
+        ordered = self.features(covariances, np.concatenate([given, rest]))
+        lower = np.stack([_cholesky(matrix) for matrix in ordered.reshape(-1, d, d)])
+        known, mixed, left = lower[:, :n, :n], lower[:, n:, :n], lower[:, n:, n:]
+        gains = np.linalg.solve(known.transpose(0, 2, 1), mixed.transpose(0, 2, 1))
+        remaining = left @ left.transpose(0, 2, 1)
+        shifts: Any = gains.transpose(0, 2, 1)
+        return shifts, remaining.reshape(*ordered.shape[:-2], d - n, d - n)
+
     def smallest_variance(self, covariances: Array) -> float:
         return float(np.linalg.eigvalsh(covariances).min())
 
@@ -229,6 +256,9 @@ class _Diagonal(CovarianceType):
     def scale(self, covariances: Array, factor: Array) -> Array:
         return covariances * factor**2
 
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        return covariances[..., chosen]
+
     def prior_rows(self, n_features: int) -> float:
         return n_features + 4
 
@@ -253,6 +283,9 @@ class _Sphere(CovarianceType):
 
     def scale(self, covariances: Array, factor: Array) -> Array:
         return np.asarray(covariances * factor[0] ** 2)
+
+    def features(self, covariances: Array, chosen: Index) -> Array:
+        return covariances
 
     def prior_rows(self, n_features: int) -> float:
         return (n_features + 4) / n_features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -71,9 +72,11 @@ class Mixture:
         for name in ("weights", "means", "covariances"):
             self._keep(name, _numbers(getattr(self, name), name))
         self._check_shapes()
-        if (self.weights < 0).any() or not np.isclose(self.weights.sum(), 1.0, atol=1e-6):
+        with np.errstate(over="ignore"):
+            total = self.weights.sum()
+        if (self.weights < 0).any() or not np.isclose(total, 1.0, atol=1e-6):
             raise InvalidParameterError(
-                f"weights must not be negative and must sum to 1, got sum {self.weights.sum():g}."
+                f"weights must not be negative and must sum to 1, got sum {total:g}."
             )
         if (self._variances <= 0).any():
             raise InvalidParameterError("covariances must have positive variances.")
@@ -235,6 +238,41 @@ class Mixture:
         density = self.log_density(X, threads=threads).astype(np.float64)
         weights = check_weights(sample_weight, len(density))
         return float(density.sum() if weights is None else weights @ density)
+
+    def score(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+    ) -> float:
+        """Mean log density of the rows in nats, each counted `sample_weight` times."""
+        total = self.log_likelihood(X, sample_weight, threads=threads)
+        return total / (len(as_rows(X)) if sample_weight is None else float(np.sum(sample_weight)))
+
+    def cdf(
+        self, x: ArrayLike, feature: int | None = None, *, upper: bool = False, log: bool = False
+    ) -> Any:
+        """Probability that a feature is at most (`upper`: more than) `x`: `distribution.cdf`."""
+        from gmmseg.mixture.distribution import cdf
+
+        return cdf(self, x, feature, upper=upper, log=log)
+
+    def quantile(
+        self, p: ArrayLike, feature: int | None = None, *, upper: bool = False, log: bool = False
+    ) -> Any:
+        """The value not exceeded with probability `p`: `distribution.quantile`."""
+        from gmmseg.mixture.distribution import quantile
+
+        return quantile(self, p, feature, upper=upper, log=log)
+
+    def marginal(self, features: Sequence[int]) -> Mixture:
+        """The mixture of some of the features, from 0, in their order: `marginals.marginal`."""
+        from gmmseg.mixture.marginals import marginal
+
+        return marginal(self, features)
+
+    def condition(self, given: Mapping[int, float]) -> Mixture:
+        """The mixture of the other features given values of some: `marginals.condition`."""
+        from gmmseg.mixture.marginals import condition
+
+        return condition(self, given)
 
     def posterior(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
         """Probability of every component given the row (equation 3 of docs/math.md).
@@ -400,6 +438,9 @@ def _numbers(value: ArrayLike, name: str) -> Array:
 def _are_covariances(matrices: Array) -> bool:
     """Symmetric, and positive definite but for rounding."""
     scale = np.sqrt(np.einsum("...ii->...i", matrices))
-    correlations = matrices / (scale[..., :, None] * scale[..., None, :])
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        correlations = matrices / (scale[..., :, None] * scale[..., None, :])
+    if not np.isfinite(correlations).all():
+        return False
     symmetric = np.allclose(correlations, np.swapaxes(correlations, -1, -2), rtol=0, atol=1e-8)
     return symmetric and bool(np.linalg.eigvalsh(correlations).min() > -1e-8)
