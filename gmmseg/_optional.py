@@ -7,6 +7,7 @@ from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
+    "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }
 
 

@@ -21,7 +21,7 @@ from gmmseg.errors import (
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.loop import GAPS, Callback, Run, run_em
+from gmmseg.mixture.loop import GAPS, Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.passes import statistics_of_rows
@@ -176,34 +176,53 @@ def fit_rows(
     sample_weight: ArrayLike | None = None,
     start: Mixture | ArrayLike | None = None,
     metric: Metric | None = None,
+    ridge: float | None = None,
+    at_rest: Callable[[Progress], bool] | None = None,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> Fit:
     """`fit_mixture` with its options as one value, telling its warnings only in the result.
 
     `metric` tells from the features' standard deviations (D,) what to multiply them by before the
-    start takes distances; by default one over the deviations.
+    start takes distances; by default one over the deviations. `ridge` is added to every variance
+    in the units of the data squared, instead of `reg_covar`, which is relative. `at_rest` decides
+    after each EM step whether it was the last, instead of `criterion` and `tol`.
     """
     array = as_rows(X)
     check_integer(n_components, "n_components", minimum=1)
     weights = check_weights(sample_weight, len(array))
+    at_rest = at_rest or options.at_rest
     with Workers(threads) as workers:
         rows, sample = _prepare(array, weights, metric, options, workers)
-        ridge = options.reg_covar * np.where(sample.variance > 0, sample.variance, 1.0)
-        sample.floor = np.maximum(ridge, SMALLEST_VARIANCE)
+        added = _ridge(sample, options, ridge, rows.frame)
         starts = _starts(sample, n_components, options, start, rows.frame)
         small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
         runs = [
-            run_em(
-                small or rows, mixture, ridge, options, workers, callback, at_rest=options.at_rest
-            )
+            run_em(small or rows, mixture, added, options, workers, callback, at_rest=at_rest)
             for mixture in starts
         ]
         run = max(runs, key=lambda run: run.history[-1])
         certificate = None
         if small is not None:
-            run, certificate = certify(rows, small, run, ridge, options, workers, callback)
+            run, certificate = certify(rows, small, run, added, options, workers, callback)
     return _in_units(run, rows, options, certificate)
+
+
+def start_rows(
+    X: ArrayLike,
+    n_components: int,
+    options: EMOptions,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ridge: float | None = None,
+) -> Mixture:
+    """Where `fit_rows` would begin, in the units of the data."""
+    array = as_rows(X)
+    with Workers() as workers:
+        weights = check_weights(sample_weight, len(array))
+        rows, sample = _prepare(array, weights, None, options, workers)
+        _ridge(sample, options, ridge, rows.frame)
+        return _starts(sample, n_components, options, None, rows.frame)[0].out_of_frame(rows.frame)
 
 
 def _prepare(
@@ -236,6 +255,16 @@ def _prepare(
         return metric(deviations / frame.scale) / frame.scale
 
     return rows, Sample(planes, sample_weights, metric_in_frame)
+
+
+def _ridge(sample: Sample, options: EMOptions, ridge: float | None, frame: Frame) -> Array:
+    """What is added to the variances in the frame, (D,); the starts are told of it."""
+    if ridge is None:
+        added = options.reg_covar * np.where(sample.variance > 0, sample.variance, 1.0)
+    else:
+        added = ridge * frame.scale**2
+    sample.floor = np.maximum(added, SMALLEST_VARIANCE)
+    return added
 
 
 def _reciprocal(deviations: Array) -> Array:
