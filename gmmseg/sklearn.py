@@ -219,7 +219,12 @@ class GaussianMixture(_theirs.GaussianMixture):  # type: ignore[misc,name-define
             return self.mixture_
         options = self._options(init=self.init_params, rng=int(rng.randint(2**31)))
         start = start_rows(
-            rows, self.n_components, options, sample_weight=weights, ridge=self.reg_covar
+            rows,
+            self.n_components,
+            options,
+            sample_weight=weights,
+            metric=np.ones_like,  # distances in the units of the data, as scikit-learn takes them
+            ridge=self.reg_covar,
         )
         weights_init, means_init, precisions_init = given
         return Mixture.trusted(

@@ -39,8 +39,7 @@ def expected_failures(estimator):
     return {"check_sample_weight_equivalence_on_dense_data": STARTS_DIFFER}
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks(
+CHECKS = parametrize_with_checks(
     [
         *(GaussianMixture(covariance_type=name) for name in TYPES),
         GaussianMixture(2, random_state=0),
@@ -48,6 +47,11 @@ def expected_failures(estimator):
     ],
     expected_failed_checks=expected_failures,
 )
+
+
+# before 1.9 they give pytest a generator, which it deprecates
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 def test_estimator_checks(estimator, check):
     check(estimator)
 

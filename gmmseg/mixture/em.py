@@ -214,15 +214,16 @@ def start_rows(
     options: EMOptions,
     *,
     sample_weight: ArrayLike | None = None,
+    metric: Metric | None = None,
     ridge: float | None = None,
 ) -> Mixture:
     """Where `fit_rows` would begin, in the units of the data."""
     array = as_rows(X)
+    weights = check_weights(sample_weight, len(array))
     with Workers() as workers:
-        weights = check_weights(sample_weight, len(array))
-        rows, sample = _prepare(array, weights, None, options, workers)
-        _ridge(sample, options, ridge, rows.frame)
-        return _starts(sample, n_components, options, None, rows.frame)[0].out_of_frame(rows.frame)
+        rows, sample = _prepare(array, weights, metric, options, workers)
+    _ridge(sample, options, ridge, rows.frame)
+    return _starts(sample, n_components, options, None, rows.frame)[0].out_of_frame(rows.frame)
 
 
 def _prepare(
