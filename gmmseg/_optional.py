@@ -7,9 +7,9 @@ from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
-    "sklearn": "Install scikit-learn: pip install scikit-learn",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
+    "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }
 
 

@@ -351,7 +351,11 @@ def whitening(expanded: Array) -> tuple[Array, Array]:
     if expanded.ndim == 2:
         factors: Array = 1.0 / np.sqrt(expanded)
         return factors, np.log(factors).sum(axis=1)
-    factors = np.stack([_inverse_triangle(_cholesky(matrix)) for matrix in expanded])
+    try:
+        lower = np.linalg.cholesky(expanded).astype(np.float64, copy=False)
+    except np.linalg.LinAlgError:
+        lower = np.stack([_cholesky(matrix) for matrix in expanded])
+    factors = _inverse_triangles(lower)
     return factors, np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
 
 
@@ -367,9 +371,9 @@ def _cholesky(matrix: Array) -> Array:
         return np.linalg.cholesky(floored).astype(np.float64, copy=False)
 
 
-def _inverse_triangle(lower: Array) -> Array:
-    """Inverse of a lower triangular matrix; scipy would cost 0.3 s of import time."""
-    inverse = np.linalg.solve(lower, np.eye(len(lower)))
+def _inverse_triangles(lower: Array) -> Array:
+    """Inverses of lower triangular matrices; scipy would cost 0.3 s of import time."""
+    inverse = np.linalg.solve(lower, np.eye(lower.shape[-1]))
     return np.tril(inverse).astype(np.float64, copy=False)
 
 

@@ -21,7 +21,7 @@ from gmmseg.errors import (
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.loop import Callback, Run, run_em
+from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
@@ -191,26 +191,31 @@ def fit_rows(
     sample_weight: ArrayLike | None = None,
     start: Mixture | ArrayLike | None = None,
     metric: Metric | None = None,
+    ridge: float | None = None,
+    at_rest: Callable[[Progress], bool] | None = None,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> Fit:
     """`fit_mixture` with its options as one value, telling its warnings only in the result.
 
     `metric` tells from the features' standard deviations (D,) what to multiply them by before the
-    start takes distances; by default one over the deviations.
+    start takes distances; by default one over the deviations. `ridge` is added to every variance
+    in the units of the data squared, instead of `reg_covar`, which is relative. `at_rest` decides
+    after each EM step whether it was the last, instead of `criterion` and `tol`.
     """
     array = as_rows(X)
     check_integer(n_components, "n_components", minimum=1)
     weights = check_weights(sample_weight, len(array))
     with Workers(threads) as workers:
-        fitter = Fitter(array, weights, metric, options, workers)
-        return fitter.fit(n_components, options, start=start, callback=callback)
+        fitter = Fitter(array, weights, metric, options, workers, ridge)
+        return fitter.fit(n_components, options, start=start, at_rest=at_rest, callback=callback)
 
 
 class Fitter:
     """Rows made ready once, for any number of fits.
 
-    The covariance types of all fits must be either isotropic or not.
+    The covariance types of all fits must be either isotropic or not. `metric` and `ridge` as in
+    `fit_rows`.
     """
 
     def __init__(
@@ -220,9 +225,11 @@ class Fitter:
         metric: Metric | None,
         options: EMOptions,
         workers: Workers,
+        ridge: float | None = None,
     ) -> None:
         self._rows, self._sample = _prepare(array, weights, metric, options, workers)
         self._workers = workers
+        self._ridge = None if ridge is None else ridge * self._rows.frame.scale**2
 
     def fit(
         self,
@@ -230,18 +237,17 @@ class Fitter:
         options: EMOptions,
         *,
         start: Mixture | ArrayLike | None = None,
+        at_rest: Callable[[Progress], bool] | None = None,
         callback: Callback | None = None,
     ) -> Fit:
         """The best fit from one or several starts, in the units of the data."""
-        rows, sample, workers = self._rows, self._sample, self._workers
-        rules = Regularisation.of(options, n_components, rows, sample.variance, workers)
-        sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
-        starts = _starts(rows, sample, n_components, options, start)
+        rows, workers = self._rows, self._workers
+        rules, starts = self._begin(n_components, options, start)
         small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
         runs = [
             run_em(
                 small or rows, rules.admitted(mixture), rules, options, workers, callback,
-                at_rest=options.at_rest,
+                at_rest=at_rest or options.at_rest,
             )
             for mixture in starts
         ]  # fmt: skip
@@ -251,10 +257,40 @@ class Fitter:
             run, certificate = certify(rows, small, run, rules, options, workers, callback)
         return _in_units(run, rows, options, certificate)
 
+    def start(self, n_components: int, options: EMOptions) -> Mixture:
+        """Where the first run of `fit` would begin, in the units of the data."""
+        return self._begin(n_components, options, None)[1][0].out_of_frame(self._rows.frame)
+
+    def _begin(
+        self, n_components: int, options: EMOptions, start: Mixture | ArrayLike | None
+    ) -> tuple[Regularisation, list[Mixture]]:
+        rows, sample = self._rows, self._sample
+        rules = Regularisation.of(
+            options, n_components, rows, sample.variance, self._workers, self._ridge
+        )
+        sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
+        return rules, _starts(rows, sample, n_components, options, start)
+
     def log_certainty(self, mixture: Mixture) -> float:
         """Sum over the rows of the logarithm of the largest posterior."""
         rows = self._rows
         return log_certainty_of_rows(rows, mixture.in_frame(rows.frame), self._workers)[1]
+
+
+def start_rows(
+    X: ArrayLike,
+    n_components: int,
+    options: EMOptions,
+    *,
+    sample_weight: ArrayLike | None = None,
+    metric: Metric | None = None,
+    ridge: float | None = None,
+) -> Mixture:
+    """Where `fit_rows` would begin, in the units of the data."""
+    array = as_rows(X)
+    weights = check_weights(sample_weight, len(array))
+    with Workers() as workers:
+        return Fitter(array, weights, metric, options, workers, ridge).start(n_components, options)
 
 
 def _prepare(

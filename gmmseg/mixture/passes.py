@@ -85,7 +85,9 @@ def _pack_diagonals(means: NDArray[Any], factors: NDArray[Any]) -> Any:
 
 
 def _pad_columns(values: NDArray[Any], n_columns: int) -> NDArray[Any]:
-    return np.pad(values, ((0, 0), (0, n_columns - values.shape[1])))
+    padded = np.zeros((len(values), n_columns), values.dtype)  # np.pad takes ten times as long
+    padded[:, : values.shape[1]] = values
+    return padded
 
 
 def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statistics:

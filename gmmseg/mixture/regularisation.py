@@ -169,9 +169,18 @@ class Regularisation:
 
     @classmethod
     def of(
-        cls, options: EMOptions, n_components: int, rows: Rows, variance: Array, workers: Workers
+        cls,
+        options: EMOptions,
+        n_components: int,
+        rows: Rows,
+        variance: Array,
+        workers: Workers,
+        ridge: Array | None = None,
     ) -> Regularisation:
-        """What the options ask for; `variance` (D,) of the data in the frame."""
+        """What the options ask for; `variance` (D,) of the data in the frame.
+
+        A `ridge` (D,) takes the place of that of the options.
+        """
         kind = COVARIANCE_TYPES[options.covariance_type]
         prior = None
         if options.prior > 0:
@@ -181,7 +190,7 @@ class Regularisation:
         if options.max_ratio is not None:
             unit = np.sqrt(np.where(variance > 0, variance, 1.0))
             bound = RatioBound(options.max_ratio, unit)
-        return cls(ridge_of(variance, options), prior, bound)
+        return cls(ridge_of(variance, options) if ridge is None else ridge, prior, bound)
 
     @property
     def floor(self) -> float:
