@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,11 @@ from gmmseg.errors import (
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.loop import GAPS, Callback, Run, run_em
+from gmmseg.mixture.loop import INFINITY, Callback, Run, run_em
+from gmmseg.mixture.missing import e_step, narrowed, widened
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.passes import statistics_of_rows
+from gmmseg.mixture.patterns import AnyRows, GappedRows, Patterns, find_patterns
 from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights, working_dtype
 from gmmseg.mixture.seeding import SAMPLE_SIZE, STARTS, Sample, start_from_means
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
@@ -99,8 +100,9 @@ def fit_mixture(
     Parameters
     ----------
     X : array_like of shape (n_samples, n_features)
-        Finite real numbers of any type and memory layout. Integers of up to 16 bits and float32
-        are computed in float32 with float64 sums, all else in float64.
+        Real numbers of any type and memory layout. NaN means not observed: such rows are fitted
+        by the likelihood of what they have (equations 17 to 21). Integers of up to 16 bits and
+        float32 are computed in float32 with float64 sums, all else in float64.
     n_components : int
     covariance_type, n_init, tol, criterion, max_iter, accelerate, gap, reg_covar, rng
         As in `EMOptions`.
@@ -123,14 +125,15 @@ def fit_mixture(
     InvalidParameterError
         When an argument breaks its rule.
     InvalidDataError
-        When X is not two-dimensional, is empty, or holds NaN or infinity.
+        When X is not two-dimensional, is empty, holds infinity, or nothing but NaN.
 
     Warns
     -----
     ConvergenceWarning
         When `max_iter` was reached first.
     DegenerateDataWarning
-        When components were left without rows.
+        When components were left without rows, or a feature is NaN in every row: it plays no
+        part and gets mean 0 and variance 1.
 
     Examples
     --------
@@ -187,8 +190,16 @@ def fit_rows(
     array = as_rows(X)
     check_integer(n_components, "n_components", minimum=1)
     weights = check_weights(sample_weight, len(array))
+    patterns = find_patterns(array, weights)
+    known: NDArray[np.bool_] = np.ones(array.shape[1], bool)
+    if patterns is not None:
+        known = np.asarray(patterns.observed.any(axis=0))
+    if not known.all():
+        return _fit_known(
+            array, known, n_components, options, weights, start, metric, threads, callback
+        )
     with Workers(threads) as workers:
-        rows, sample = _prepare(array, weights, metric, options, workers)
+        rows, sample = _prepare(array, weights, patterns, metric, options, workers)
         ridge = options.reg_covar * np.where(sample.variance > 0, sample.variance, 1.0)
         sample.floor = np.maximum(ridge, SMALLEST_VARIANCE)
         starts = _starts(sample, n_components, options, start, rows.frame)
@@ -206,36 +217,98 @@ def fit_rows(
     return _in_units(run, rows, options, certificate)
 
 
+def _fit_known(
+    array: NDArray[Any],
+    known: NDArray[np.bool_],
+    n_components: int,
+    options: EMOptions,
+    weights: Array | None,
+    start: Mixture | ArrayLike | None,
+    metric: Metric | None,
+    threads: int | None,
+    callback: Callback | None,
+) -> Fit:
+    """`fit_rows` of features some of which no row has: as if they were not there."""
+    if not known.any():
+        raise InvalidDataError("X has no values: all that counts is NaN. Check where it came from.")
+    if isinstance(start, Mixture):
+        start = narrowed(start, known)
+    elif start is not None and np.ndim(start) == 2 and np.shape(start)[1] == len(known):
+        start = np.asarray(start)[:, known]
+
+    def metric_of_known(deviations: Array) -> Array:
+        wide = np.zeros(len(known))
+        wide[known] = deviations
+        return (metric or _reciprocal)(wide)[known]
+
+    fit = fit_rows(
+        array[:, known],
+        n_components,
+        options,
+        sample_weight=weights,
+        start=start,
+        metric=metric_of_known,
+        threads=threads,
+        callback=callback,
+    )
+    listed = ", ".join(str(d + 1) for d in np.flatnonzero(~known)[:10])
+    warning = DegenerateDataWarning(
+        f"features without any value (number {listed}) play no part: they got mean 0 and "
+        "variance 1. Leave them out."
+    )
+    return replace(fit, mixture=widened(fit.mixture, known), warnings=(*fit.warnings, warning))
+
+
 def _prepare(
     array: NDArray[Any],
     weights: Array | None,
+    patterns: Patterns | None,
     metric: Metric | None,
     options: EMOptions,
     workers: Workers,
-) -> tuple[Rows, Sample]:
+) -> tuple[AnyRows, Sample]:
     """Rows in a frame of their own, and the sample of them on which starts are found."""
+
+    def rows_in(frame: Frame) -> AnyRows:
+        if patterns is None:
+            return Rows(array, weights, frame)
+        return GappedRows(array, weights, frame, patterns)
+
     rng = np.random.default_rng(options.rng)
     isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
     # two looks: moments of a few rows about one of them settle the frame
-    values, look_weights = Rows(array, weights, Frame.identity(array.shape[1])).look(_LOOK, rng)
-    if not np.isfinite(values).all():
-        raise InvalidDataError(GAPS)
-    share = look_weights / look_weights.sum()
-    with np.errstate(over="ignore"):
-        mean = share @ (values - values[0]) + values[0]
-        deviation = np.sqrt(share @ (values - mean) ** 2)
-    frame = Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic)
-    rows = Rows(array, weights, frame)
+    mean, deviation = _moments(*rows_in(Frame.identity(array.shape[1])).look(_LOOK, rng), array)
+    rows = rows_in(Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic))
     rows.preload(workers)
     planes, sample_weights = rows.sample(SAMPLE_SIZE, rng)
-    if not np.isfinite(planes).all():
-        raise InvalidDataError(GAPS)
+    if patterns is None and np.isnan(planes).any():
+        raise InvalidDataError(INFINITY)
     metric = metric or _reciprocal
+    scale = rows.frame.scale
 
     def metric_in_frame(deviations: Array) -> Array:
-        return metric(deviations / frame.scale) / frame.scale
+        return metric(deviations / scale) / scale
 
     return rows, Sample(planes, sample_weights, metric_in_frame)
+
+
+def _moments(values: Array, weights: Array, array: NDArray[Any]) -> tuple[Array, Array]:
+    """Mean and standard deviation (D,) of the observed values of some rows (n, D) of `array`."""
+    if np.isinf(values).any():
+        raise InvalidDataError(INFINITY)
+    seen = ~np.isnan(values)
+    share = weights / weights.sum()
+    mean, deviation = np.zeros((2, values.shape[1]))
+    for d, column in enumerate(values.T):
+        x, w = column[seen[:, d]], share[seen[:, d]]
+        if not len(x):  # so seldom observed that a look at some rows missed it
+            x = array[~np.isnan(array[:, d]), d][:_LOOK].astype(np.float64)
+            w = np.ones(len(x))
+        w = w / w.sum()
+        with np.errstate(over="ignore"):
+            mean[d] = w @ (x - x[0]) + x[0]
+            deviation[d] = np.sqrt(w @ (x - mean[d]) ** 2)
+    return mean, deviation
 
 
 def _reciprocal(deviations: Array) -> Array:
@@ -273,9 +346,9 @@ def _starts(
     return [start_from_means(sample, standard, options.covariance_type)]
 
 
-def _in_units(run: Run, rows: Rows, options: EMOptions, certificate: Certificate | None) -> Fit:
+def _in_units(run: Run, rows: AnyRows, options: EMOptions, certificate: Certificate | None) -> Fit:
     """The result in the units of the data."""
-    gain = rows.frame.log_scale
+    gain = rows.log_scale
     return Fit(
         mixture=run.mixture.out_of_frame(rows.frame),
         log_likelihood=run.statistics.log_likelihood + gain * rows.total_weight,
@@ -342,4 +415,5 @@ def accumulate(
     """
     rows, standard = mixture._rows(X, sample_weight)
     with Workers(threads) as workers:
-        return statistics_of_rows(rows, standard, workers).out_of_frame(rows.frame, mixture)
+        found = e_step(rows, standard, workers)
+    return found.out_of_frame(rows.frame, mixture, rows.log_scale)

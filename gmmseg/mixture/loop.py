@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.acceleration import Squarem, contraction
+from gmmseg.mixture.missing import e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.passes import statistics_of_rows
-from gmmseg.mixture.rows import Rows
+from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
 __all__ = ["Callback", "Progress", "Run", "run_em"]
@@ -22,7 +22,9 @@ __all__ = ["Callback", "Progress", "Run", "run_em"]
 #: Called after every EM step or leap with the number of passes and the mean log-likelihood.
 Callback = Callable[[int, float], object]
 
-GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
+INFINITY = (
+    "X contains infinity. Say that those values were not observed, by NaN: X[np.isinf(X)] = np.nan."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ class Run:
 
 
 def run_em(
-    rows: Rows,
+    rows: AnyRows,
     mixture: Mixture,
     ridge: NDArray[np.float64],
     options: EMOptions,
@@ -92,9 +94,9 @@ def run_em(
     at_rest: Callable[[Progress], bool],
 ) -> Run:
     """EM from `mixture` until ``at_rest(progress)``; everything in the frame of `rows`."""
-    statistics = statistics_of_rows(rows, mixture, workers)
+    statistics = e_step(rows, mixture, workers)
     if not statistics.is_finite:
-        raise InvalidDataError(GAPS)
+        raise InvalidDataError(INFINITY)
     history = [statistics.mean_log_likelihood]
     squarem = Squarem() if options.accelerate else None
     floor = max(float(ridge.min()), SMALLEST_VARIANCE)
@@ -107,13 +109,13 @@ def run_em(
         mixture, statistics = to, found
         history.append(found.mean_log_likelihood)
         if callback is not None:
-            callback(n_iter, history[-1] + rows.frame.log_scale)
+            callback(n_iter, history[-1] + rows.log_scale)
 
     following = statistics.m_step(mixture, ridge)
     while n_iter < options.max_iter and not converged:
         before, after = mixture, following
         n_iter += 1
-        advance(after, statistics_of_rows(rows, after, workers))
+        advance(after, e_step(rows, after, workers))
         following = statistics.m_step(after, ridge)
         gain = history[-1] - history[-2]
         progress = Progress(before, after, following, gain, history[-1] - history[0])
@@ -124,7 +126,7 @@ def run_em(
         leap = squarem.leap(before, after, following, gain, floor)
         if leap is not None:
             n_iter += 1
-            found = statistics_of_rows(rows, leap, workers)
+            found = e_step(rows, leap, workers)
             better = found.mean_log_likelihood >= history[-1]
             squarem.learn(accepted=better)
             if better:
