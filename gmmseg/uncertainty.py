@@ -45,17 +45,20 @@ def novelty(mixture: Mixture, X: ArrayLike) -> NDArray[np.float32]:
     """How strange rows are to the mixture: 1 - p-value of the nearest component.
 
     The squared Mahalanobis distance to a row's own Gaussian has a chi-square distribution with
-    D degrees of freedom; the value is its distribution function at the nearest component. Near
-    1: no component explains the row. Uniform on (0, 1) for rows drawn from one Gaussian.
+    as many degrees of freedom as the row has features; the value is its distribution function at
+    the nearest component. Near 1: no component explains the row. Uniform on (0, 1) for rows drawn
+    from one Gaussian.
 
     Parameters
     ----------
     mixture : Mixture
     X : array_like of shape (N, D)
+        NaN = not observed.
 
     Returns
     -------
     ndarray of shape (N,), float32
+        NaN where nothing is observed.
     """
     from scipy.special import gammainc  # 0.1 s of import time, seldom needed
 
@@ -63,6 +66,9 @@ def novelty(mixture: Mixture, X: ArrayLike) -> NDArray[np.float32]:
     out = np.empty(len(rows), np.float32)
     used = mixture.weights > 0
     for start in range(0, len(rows), _ROWS):
-        distance = mixture.mahalanobis(rows[start : start + _ROWS])[:, used].min(axis=1)
-        out[start : start + _ROWS] = gammainc(mixture.n_features / 2, distance**2 / 2)
+        part = rows[start : start + _ROWS]
+        distance = mixture.mahalanobis(part)[:, used].min(axis=1)
+        freedom = (~np.isnan(part)).sum(axis=1)
+        found = gammainc(np.maximum(freedom, 1) / 2, distance**2 / 2)
+        out[start : start + _ROWS] = np.where(freedom > 0, found, np.nan)
     return out

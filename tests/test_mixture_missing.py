@@ -3,8 +3,6 @@
 import naive
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from test_mixture_oracle import parameters, random_mixture
 
 from gmmseg.mixture import Mixture, accumulate, fit_mixture, patterns
@@ -142,7 +140,7 @@ def test_impute_by_sampling():
 def test_the_likelihood_never_falls(covariance_type, accelerate):
     mixture, X, _ = problem(4, 3, covariance_type, n=2000)
     fit = fit_mixture(
-        X, 3, covariance_type=covariance_type, reg_covar=0, tol=1e-9, accelerate=accelerate
+        X, 3, covariance_type=covariance_type, reg_covar=0, tol=1e-5, accelerate=accelerate
     )
     assert len(fit.history) > 5
     assert np.diff(fit.history).min() > -1e-12

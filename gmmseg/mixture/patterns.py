@@ -212,10 +212,12 @@ class GappedRows:
     @property
     def log_scale(self) -> float:
         """As of `Rows`, the mean over the rows: a feature counts where it is observed."""
-        weights = np.array([
-            len(rows) if self._weights is None else float(self._weights[rows].sum())
-            for rows in self.patterns.members
-        ])
+        weights = np.array(
+            [
+                len(rows) if self._weights is None else float(self._weights[rows].sum())
+                for rows in self.patterns.members
+            ]
+        )
         logs = np.where(self.patterns.observed, np.log(self.frame.scale), 0.0).sum(axis=1)
         # about one of them: exact where all rows have the same features
         return float(logs[0] + weights @ (logs - logs[0]) / self.total_weight) if len(logs) else 0.0
