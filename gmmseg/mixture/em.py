@@ -101,8 +101,8 @@ def fit_mixture(
     ----------
     X : array_like of shape (n_samples, n_features)
         Real numbers of any type and memory layout. NaN means not observed: such rows are fitted
-        by the likelihood of what they have (equations 17 to 21). Integers of up to 16 bits and
-        float32 are computed in float32 with float64 sums, all else in float64.
+        by the likelihood of what they have ("Missing values" in docs/math.md). Integers of up to
+        16 bits and float32 are computed in float32 with float64 sums, all else in float64.
     n_components : int
     covariance_type, n_init, tol, criterion, max_iter, accelerate, gap, reg_covar, rng
         As in `EMOptions`.

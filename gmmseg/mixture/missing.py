@@ -1,7 +1,7 @@
 """EM and densities of rows with gaps, exactly, by the likelihood of what was observed.
 
 Ghahramani and Jordan, Supervised learning from incomplete data via an EM approach, NIPS 6 (1994);
-Little and Rubin, Statistical Analysis with Missing Data (2002), section 11.2; equations 17 to 22 of
+Little and Rubin, Statistical Analysis with Missing Data (2002), section 11.2; "Missing values" in
 docs/math.md. It is assumed that whether a value is missing does not depend on that value.
 
 A row's density is that of the marginal mixture over its observed features. Given those, the missing
@@ -182,7 +182,7 @@ def _added(parts: list[Statistics]) -> Statistics:
 
 
 def _completed(found: Statistics, regression: Array, covariance: Array) -> Statistics:
-    """Sums over the completed rows of a pattern from those over what is observed (eq. 20, 21).
+    """Sums over the completed rows of a pattern from those over what is observed.
 
     The sums of missing features are of no meaning, but finite: their factor is 0.
     """
@@ -402,7 +402,7 @@ def _gapped(rows: GappedRows, mixture: Mixture) -> Iterator[tuple[NDArray[Any], 
 def impute(rows: AnyRows, mixture: Mixture, values: NDArray[Any], variances: NDArray[Any]) -> None:
     """Write conditional means to the gaps of `values` (N, D), and their variances.
 
-    `mixture` is in the frame of `rows`; `variances` must be 0. Equation 22 of docs/math.md.
+    `mixture` is in the frame of `rows`; `variances` must be 0.
     """
     if isinstance(rows, Rows):
         return

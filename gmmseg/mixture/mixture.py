@@ -215,7 +215,7 @@ class Mixture:
         ----------
         X : array_like of shape (n_samples, n_features)
             NaN = not observed: the density is that of the observed features of the row
-            (equation 17 of docs/math.md).
+            ("Missing values" in docs/math.md).
         threads : int, optional
             None = as many as this process may use.
 
@@ -305,8 +305,8 @@ class Mixture:
     ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
         """Fill gaps with the mean of what is missing given what is observed.
 
-        The conditional means of the components, weighted by the posterior of the row (equation 22
-        of docs/math.md). A row without anything gets the mean of the mixture.
+        The conditional means of the components, weighted by the posterior of the row ("Missing
+        values" in docs/math.md). A row without anything gets the mean of the mixture.
 
         Parameters
         ----------
