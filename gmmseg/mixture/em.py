@@ -22,13 +22,20 @@ from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.loop import INFINITY, Callback, Run, run_em
-from gmmseg.mixture.missing import e_step, narrowed, widened
+from gmmseg.mixture.missing import e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.patterns import AnyRows, GappedRows, Patterns, find_patterns
 from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights, working_dtype
 from gmmseg.mixture.seeding import SAMPLE_SIZE, STARTS, Sample, start_from_means
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
+from gmmseg.mixture.unobserved import (
+    known_features,
+    metric_of_known,
+    start_of_known,
+    unknown_warning,
+    widened,
+)
 
 __all__ = ["Callback", "Fit", "accumulate", "fit_mixture"]
 
@@ -191,13 +198,20 @@ def fit_rows(
     check_integer(n_components, "n_components", minimum=1)
     weights = check_weights(sample_weight, len(array))
     patterns = find_patterns(array, weights)
-    known: NDArray[np.bool_] = np.ones(array.shape[1], bool)
-    if patterns is not None:
-        known = np.asarray(patterns.observed.any(axis=0))
+    known = known_features(patterns, array.shape[1])
     if not known.all():
-        return _fit_known(
-            array, known, n_components, options, weights, start, metric, threads, callback
+        fit = fit_rows(
+            array[:, known],
+            n_components,
+            options,
+            sample_weight=weights,
+            start=start_of_known(start, known),
+            metric=metric_of_known(metric or _reciprocal, known),
+            threads=threads,
+            callback=callback,
         )
+        warned = (*fit.warnings, unknown_warning(known))
+        return replace(fit, mixture=widened(fit.mixture, known), warnings=warned)
     with Workers(threads) as workers:
         rows, sample = _prepare(array, weights, patterns, metric, options, workers)
         ridge = options.reg_covar * np.where(sample.variance > 0, sample.variance, 1.0)
@@ -215,48 +229,6 @@ def fit_rows(
         if small is not None:
             run, certificate = certify(rows, small, run, ridge, options, workers, callback)
     return _in_units(run, rows, options, certificate)
-
-
-def _fit_known(
-    array: NDArray[Any],
-    known: NDArray[np.bool_],
-    n_components: int,
-    options: EMOptions,
-    weights: Array | None,
-    start: Mixture | ArrayLike | None,
-    metric: Metric | None,
-    threads: int | None,
-    callback: Callback | None,
-) -> Fit:
-    """`fit_rows` of features some of which no row has: as if they were not there."""
-    if not known.any():
-        raise InvalidDataError("X has no values: all that counts is NaN. Check where it came from.")
-    if isinstance(start, Mixture):
-        start = narrowed(start, known)
-    elif start is not None and np.ndim(start) == 2 and np.shape(start)[1] == len(known):
-        start = np.asarray(start)[:, known]
-
-    def metric_of_known(deviations: Array) -> Array:
-        wide = np.zeros(len(known))
-        wide[known] = deviations
-        return (metric or _reciprocal)(wide)[known]
-
-    fit = fit_rows(
-        array[:, known],
-        n_components,
-        options,
-        sample_weight=weights,
-        start=start,
-        metric=metric_of_known,
-        threads=threads,
-        callback=callback,
-    )
-    listed = ", ".join(str(d + 1) for d in np.flatnonzero(~known)[:10])
-    warning = DegenerateDataWarning(
-        f"features without any value (number {listed}) play no part: they got mean 0 and "
-        "variance 1. Leave them out."
-    )
-    return replace(fit, mixture=widened(fit.mixture, known), warnings=(*fit.warnings, warning))
 
 
 def _prepare(

@@ -14,21 +14,20 @@ statistics and the loop of EM are those of rows without gaps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.covariance import COVARIANCE_TYPES, whitening
+from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.marginals import Marginals, Piece, pieces, room, times
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import (
     Packed,
     distance_rows,
     label_rows,
     log_density_rows,
-    pack_factors,
     posterior_rows,
     statistics_of_rows,
 )
@@ -36,107 +35,12 @@ from gmmseg.mixture.patterns import AnyRows, GappedRows, Group
 from gmmseg.mixture.rows import Rows
 from gmmseg.mixture.statistics import Statistics
 
-__all__ = [
-    "distances",
-    "e_step",
-    "impute",
-    "labels",
-    "log_densities",
-    "narrowed",
-    "posteriors",
-    "widened",
-]
+__all__ = ["distances", "e_step", "impute", "labels", "log_densities", "posteriors"]
 
 Array = NDArray[np.float64]
 
-_LOG2 = float(np.log(2.0))
-_MATRICES = 1 << 19  # numbers in the matrices that are held at once: 4 MiB of float64
 _LOTS = 16  # parts of the rare rows, added up in order: bits do not depend on threads
 _FEWEST_IN_A_LOT = 256
-
-
-@dataclass(frozen=True, eq=False)
-class _Marginals:
-    """The components over the observed features of P patterns.
-
-    Attributes
-    ----------
-    observed : ndarray of bool, shape (P, D)
-    logs : ndarray of shape (P, K)
-        Natural log of weight and normalisation.
-    factors : ndarray of shape (P, K, D, D) or (P, K, D)
-        Whitening factors with zeros for what is missing.
-    expanded : ndarray of shape (K, D, D) or (K, D)
-        The covariances.
-    """
-
-    observed: NDArray[np.bool_]
-    logs: Array
-    factors: Array
-    expanded: Array
-
-    @classmethod
-    def of(cls, mixture: Mixture, observed: NDArray[np.bool_]) -> _Marginals:
-        kind = COVARIANCE_TYPES[mixture.covariance_type]
-        n, k, d = len(observed), mixture.n_components, mixture.n_features
-        expanded = np.ascontiguousarray(kind.expand(mixture.covariances, k, d))
-        seen = observed[:, None, :]
-        if kind.is_matrix:
-            # a missing feature as an independent one of variance 1: the factor of the others, and
-            # the determinant, are those of the marginal
-            both = seen[..., :, None] & seen[..., None, :]
-            blocks: Array = np.where(both, expanded, np.eye(d)).reshape(n * k, d, d)
-            kept = seen[..., None, :]
-        else:
-            blocks = np.where(seen, expanded, 1.0).reshape(n * k, d)
-            kept = seen
-        factors, log_det = whitening(blocks)
-        with np.errstate(divide="ignore"):
-            logs = np.log(mixture.weights) + log_det.reshape(n, k)
-        logs -= 0.5 * np.log(2 * np.pi) * observed.sum(axis=1)[:, None]
-        return cls(observed, logs, factors.reshape(n, k, *blocks.shape[1:]) * kept, expanded)
-
-    def whitened(self, differences: Array, pattern: Any) -> Array:
-        """``W (x - mean)`` of rows (n, K, D) of the given patterns."""
-        return _times(self.factors[pattern], differences)
-
-    def completion(self) -> tuple[Array, Array]:
-        """What the observed features tell of all, for each pattern and component.
-
-        Returns
-        -------
-        regression : ndarray of shape (P, K, D, D) or (P, K, D)
-            From ``x - mean`` (anything finite where missing) to the conditional mean less `mean`.
-        covariance : ndarray of the same shape
-            Conditional covariance; 0 for what is observed.
-        """
-        if self.expanded.ndim == 2:
-            seen = self.observed[:, None, :]
-            shape = self.factors.shape
-            return (
-                np.broadcast_to(seen, shape).astype(np.float64),
-                np.where(seen, 0.0, self.expanded),
-            )
-        seen, missing = self.observed[:, None, :, None], ~self.observed[:, None, :, None]
-        half = self.factors @ self.expanded
-        regression = np.swapaxes(half, -1, -2) @ self.factors
-        covariance = self.expanded - np.swapaxes(half, -1, -2) @ half
-        return (
-            np.where(seen, np.eye(self.observed.shape[1]), regression),
-            np.where(missing & np.swapaxes(missing, -1, -2), covariance, 0.0),
-        )
-
-    def packed(self, mixture: Mixture, pattern: int, dtype: np.dtype[Any]) -> Packed:
-        """One pattern as the kernels read it."""
-        return pack_factors(mixture, self.factors[pattern], self.logs[pattern] / _LOG2, dtype)
-
-
-def _times(matrices: Array, vectors: Array) -> Array:
-    """Matrices (..., D, D), or diagonals (..., D), times vectors (..., D)."""
-    if matrices.ndim == vectors.ndim:
-        return matrices * vectors
-    product: Array = np.matmul(matrices, vectors[..., None])[..., 0]
-    return product
 
 
 def e_step(rows: AnyRows, mixture: Mixture, workers: Workers) -> Statistics:
@@ -146,32 +50,26 @@ def e_step(rows: AnyRows, mixture: Mixture, workers: Workers) -> Statistics:
     """
     if isinstance(rows, Rows):
         return statistics_of_rows(rows, mixture, workers)
-    parts = [] if rows.complete is None else [statistics_of_rows(rows.complete, mixture, workers)]
+    total = _nothing(mixture, rows)
+    if rows.complete is not None:
+        total = total + statistics_of_rows(rows.complete, mixture, workers)
     for marginals, part in _frequent(rows, mixture):
         regression, covariance = marginals.completion()
         for p, (_, members) in enumerate(part):
             packed = marginals.packed(mixture, p, rows.dtype)
             found = statistics_of_rows(members, mixture, workers, packed)
-            parts.append(_completed(found, regression[p], covariance[p]))
-            parts = [_added(parts)]
+            total = total + _completed(found, regression[p], covariance[p])
     if rows.rare is not None:
-        parts += _rare_statistics(rows.rare, mixture, workers)
-    return _added(parts) if parts else _nothing(mixture, rows)
+        total = _added([total, *_rare_statistics(rows.rare, mixture, workers)])
+    return total
 
 
-def _frequent(rows: GappedRows, mixture: Mixture) -> Iterator[tuple[_Marginals, Any]]:
+def _frequent(rows: GappedRows, mixture: Mixture) -> Iterator[tuple[Marginals, Any]]:
     """The frequent patterns, as many at once as there is room for their matrices."""
-    n = _room(mixture)
+    n = room(mixture)
     for first in range(0, len(rows.frequent), n):
         part = rows.frequent[first : first + n]
-        yield _Marginals.of(mixture, np.stack([observed for observed, _ in part])), part
-
-
-def _room(mixture: Mixture) -> int:
-    """How many rows or patterns may have matrices of their own at once."""
-    is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
-    one = mixture.n_components * mixture.n_features ** (2 if is_matrix else 1)
-    return max(1, _MATRICES // one)
+        yield Marginals.of(mixture, np.stack([observed for observed, _ in part])), part
 
 
 def _added(parts: list[Statistics]) -> Statistics:
@@ -187,12 +85,12 @@ def _completed(found: Statistics, regression: Array, covariance: Array) -> Stati
     The sums of missing features are of no meaning, but finite: their factor is 0.
     """
     nk = found.nk.reshape(-1, *[1] * (covariance.ndim - 1))
-    second = _times(regression, found.second) if covariance.ndim == 2 else (
+    second = times(regression, found.second) if covariance.ndim == 2 else (
         regression @ found.second @ np.swapaxes(regression, -1, -2)
     )  # fmt: skip
     return Statistics(
         nk=found.nk,
-        first=_times(regression, found.first),
+        first=times(regression, found.first),
         second=second + nk * covariance,
         about=found.about,
         log_likelihood=found.log_likelihood,
@@ -210,60 +108,6 @@ def _nothing(mixture: Mixture, rows: GappedRows) -> Statistics:
     return Statistics(zeros, np.zeros_like(about), np.zeros(shape.shape), about, 0.0, 0.0, epsilon)
 
 
-# --- rows of rare patterns, in NumPy: all that is different from row to row is in arrays ----------
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """Some rows, all patterns of which have their matrices here.
-
-    Attributes
-    ----------
-    where : slice
-        Of the rows of the group.
-    x : ndarray of shape (n, D)
-        In the frame; 0 where not observed.
-    pattern : ndarray of shape (n,)
-        Into `marginals`.
-    differences : ndarray of shape (n, K, D)
-        ``x - mean``, 0 where not observed.
-    log_joint : ndarray of shape (n, K)
-        Log of weight times density in the frame.
-    """
-
-    where: slice
-    x: Array
-    pattern: NDArray[np.intp]
-    marginals: _Marginals
-    differences: Array
-    log_joint: Array
-
-    @property
-    def observed(self) -> NDArray[np.bool_]:
-        seen: NDArray[np.bool_] = self.marginals.observed[self.pattern]
-        return seen
-
-    def density(self) -> tuple[Array, Array]:
-        """Log density (n,) in the frame, and posterior (n, K)."""
-        top = self.log_joint.max(axis=1, keepdims=True)
-        relative = np.exp(self.log_joint - top)
-        total = relative.sum(axis=1, keepdims=True)
-        return (top + np.log(total))[:, 0], relative / total
-
-
-def _pieces(group: Group, mixture: Mixture, start: int, stop: int) -> Iterator[_Piece]:
-    means = mixture.means.astype(group.rows.dtype).astype(np.float64)
-    for where, planes, pattern in group.pieces(start, stop, _room(mixture)):
-        chosen, local = np.unique(pattern, return_inverse=True)
-        marginals = _Marginals.of(mixture, group.observed[chosen])
-        seen = marginals.observed[local]
-        x = np.where(seen, planes.T, 0.0)
-        differences = np.where(seen[:, None, :], x[:, None, :] - means, 0.0)
-        squared = np.square(marginals.whitened(differences, local)).sum(axis=-1)
-        log_joint = marginals.logs[local] - 0.5 * squared
-        yield _Piece(where, x, local, marginals, differences, log_joint)
-
-
 def _rare_statistics(group: Group, mixture: Mixture, workers: Workers) -> list[Statistics]:
     """The statistics of lots of the rows."""
     n = group.rows.n_samples
@@ -273,20 +117,20 @@ def _rare_statistics(group: Group, mixture: Mixture, workers: Workers) -> list[S
     def task(i: int) -> None:
         found[i] = _added([
             _piece_statistics(piece, group, mixture)
-            for piece in _pieces(group, mixture, edges[i], edges[i + 1])
+            for piece in pieces(group, mixture, edges[i], edges[i + 1])
         ])  # fmt: skip
 
     workers.run(task, len(found))
     return found
 
 
-def _piece_statistics(piece: _Piece, group: Group, mixture: Mixture) -> Statistics:
+def _piece_statistics(piece: Piece, group: Group, mixture: Mixture) -> Statistics:
     log_density, posterior = piece.density()
     weights = group.rows.weights(piece.where.start, len(piece.x)).astype(np.float64)
     weights = weights * group.rows.weight_unit if weights.size else np.ones(len(piece.x))
     resp = posterior * weights[:, None]
     regression, covariance = piece.marginals.completion()
-    deltas = _times(regression[piece.pattern], piece.differences)
+    deltas = times(regression[piece.pattern], piece.differences)
     weighted = resp[..., None] * deltas
     share = np.zeros((len(regression), resp.shape[1]))
     np.add.at(share, piece.pattern, resp)
@@ -312,7 +156,7 @@ def _for_all_parts(
     rows: GappedRows,
     mixture: Mixture,
     of_rows: Callable[[Rows, Packed | None], NDArray[Any]],
-    of_piece: Callable[[_Piece], NDArray[Any]],
+    of_piece: Callable[[Piece], NDArray[Any]],
     out: NDArray[Any],
 ) -> None:
     """Fill ``out[..., N]`` with what the kernels, or NumPy, find for the rows of each pattern."""
@@ -325,7 +169,7 @@ def _for_all_parts(
     if rows.rare is not None:
         index = rows.rare.rows.index
         assert index is not None  # noqa: S101 - groups are made from indices
-        for piece in _pieces(rows.rare, mixture, 0, len(index)):
+        for piece in pieces(rows.rare, mixture, 0, len(index)):
             out[..., index[piece.where]] = of_piece(piece)
 
 
@@ -390,12 +234,12 @@ def distances(rows: AnyRows, mixture: Mixture, out: Array) -> None:
         out[index] = np.sqrt(np.square(whitened).sum(axis=-1))
 
 
-def _gapped(rows: GappedRows, mixture: Mixture) -> Iterator[tuple[NDArray[Any], _Piece]]:
+def _gapped(rows: GappedRows, mixture: Mixture) -> Iterator[tuple[NDArray[Any], Piece]]:
     """All rows with gaps, rare patterns or not: their numbers, and what NumPy needs of them."""
     group = rows.gapped
     if group is None or group.rows.index is None:
         return
-    for piece in _pieces(group, mixture, 0, group.rows.n_samples):
+    for piece in pieces(group, mixture, 0, group.rows.n_samples):
         yield group.rows.index[piece.where], piece
 
 
@@ -410,8 +254,8 @@ def impute(rows: AnyRows, mixture: Mixture, values: NDArray[Any], variances: NDA
     for index, piece in _gapped(rows, mixture):
         regression, covariance = piece.marginals.completion()
         if covariance.ndim == 4:
-            covariance = np.diagonal(covariance, axis1=-2, axis2=-1)
-        conditional = mixture.means + _times(regression[piece.pattern], piece.differences)
+            covariance = np.diagonal(covariance, axis1=-2, axis2=-1).clip(0.0)
+        conditional = mixture.means + times(regression[piece.pattern], piece.differences)
         mean, variance = _moments(piece.density()[1], conditional, covariance[piece.pattern])
         missing = ~piece.observed
         values[index] = np.where(missing, mean / frame.scale + frame.origin, values[index])
@@ -428,37 +272,3 @@ def _moments(posterior: Array, means: Array, variances: Array) -> tuple[Array, A
     mean = np.einsum("nk,nkd->nd", posterior, means)
     spread = variances + np.square(means - mean[:, None])
     return mean, np.einsum("nk,nkd->nd", posterior, spread)
-
-
-def narrowed(mixture: Mixture, kept: NDArray[np.bool_]) -> Mixture:
-    """The mixture of some features only; `kept` is of shape (D,)."""
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    covariances = mixture.covariances
-    if kind.is_matrix:
-        covariances = covariances[..., kept, :][..., kept]
-    elif not kind.is_isotropic:
-        covariances = covariances[:, kept]
-    return Mixture.trusted(
-        mixture.weights, mixture.means[:, kept], covariances, mixture.covariance_type
-    )
-
-
-def widened(mixture: Mixture, kept: NDArray[np.bool_]) -> Mixture:
-    """The mixture with features put between its own, of which nothing is known.
-
-    `kept` (D,) tells its own. The others have mean 0, are independent of all, and of variance 1,
-    or of the variance that all features share.
-    """
-    k, d = mixture.n_components, len(kept)
-    means = np.zeros((k, d))
-    means[:, kept] = mixture.means
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    covariances = mixture.covariances
-    if kind.is_matrix:
-        shape = kind.shape(k, d)
-        covariances = np.broadcast_to(np.eye(d), shape).copy()
-        covariances[..., np.outer(kept, kept)] = mixture.covariances.reshape(*shape[:-2], -1)
-    elif not kind.is_isotropic:
-        covariances = np.ones((k, d))
-        covariances[:, kept] = mixture.covariances
-    return Mixture.trusted(mixture.weights, means, covariances, mixture.covariance_type)

@@ -212,15 +212,20 @@ class GappedRows:
     @property
     def log_scale(self) -> float:
         """As of `Rows`, the mean over the rows: a feature counts where it is observed."""
-        weights = np.array(
-            [
-                len(rows) if self._weights is None else float(self._weights[rows].sum())
-                for rows in self.patterns.members
-            ]
-        )
-        logs = np.where(self.patterns.observed, np.log(self.frame.scale), 0.0).sum(axis=1)
-        # about one of them: exact where all rows have the same features
-        return float(logs[0] + weights @ (logs - logs[0]) / self.total_weight) if len(logs) else 0.0
+        shares = self._weight_of_features
+        # about that of all features: exact where all rows have the same
+        logs = np.log(self.frame.scale)
+        return float(logs.sum() - (1.0 - shares) @ logs)
+
+    @cached_property
+    def _weight_of_features(self) -> Array:
+        """The share of the weight that has each feature, (D,)."""
+        weights = np.array([
+            len(rows) if self._weights is None else float(self._weights[rows].sum())
+            for rows in self.patterns.members
+        ])  # fmt: skip
+        lacking = weights @ ~self.patterns.observed
+        return 1.0 - lacking / self.total_weight if len(weights) else np.ones(self.n_features)
 
     def preload(self, workers: Workers) -> None:
         """As of `Rows`; the rare patterns are read anew in every pass."""
