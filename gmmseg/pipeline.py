@@ -68,7 +68,8 @@ def segment(
         Number of classes.
     options : SegmentOptions
     mask : array_like of the image's spatial shape, optional
-        True or non-zero = use this pixel.
+        True or non-zero = use this pixel. With an axis for the bands: this band of it was
+        observed; `FeatureSpec.gaps` tells what becomes of pixels that lack some.
     spacing : float or sequence of float, optional
         Size of a pixel along each spatial axis; for areas, position and texture.
     axes : str, optional

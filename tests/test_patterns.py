@@ -1,5 +1,7 @@
 """Grouping rows by their gaps, and starts of EM on rows with gaps."""
 
+import warnings
+
 import naive
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gmmseg.errors import InvalidDataError
 from gmmseg.mixture import fit_mixture
 from gmmseg.mixture._kernels import BLOCK, lloyd_pass
 from gmmseg.mixture._missing_kernels import BLOCK as MISSING_BLOCK
@@ -220,14 +223,24 @@ def test_a_feature_that_few_rows_have():
     )
 
 
+@pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+def test_a_feature_that_one_row_has(kind):
+    """The sample for the start has none of it."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(0, 1, (150_000, 2)), rng.normal(9, 1, (150_000, 2))])
+    X = np.column_stack([X, np.full(len(X), np.nan)])
+    X[123_457, 2] = 7.0
+    fit = fit_mixture(X, 2, covariance_type=kind)
+    np.testing.assert_allclose(np.sort(fit.mixture.means[:, 0]), [0, 9], atol=0.05)
+    X[123_457, 2] = np.inf
+    with pytest.raises(InvalidDataError, match="X contains infinity"):
+        fit_mixture(X, 2, covariance_type=kind)
+
+
 @settings(deadline=None, max_examples=30)
 @given(gappy, st.sampled_from(list(COVARIANCE_TYPES)), st.integers(1, 3))
 def test_fits_of_anything_end_well(X, kind, k):
     """Whatever the gaps: a fit or a clear error, posteriors that sum to 1, no NaN."""
-    import warnings
-
-    from gmmseg.errors import InvalidDataError
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

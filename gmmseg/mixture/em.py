@@ -274,7 +274,9 @@ def _moments(values: Array, weights: Array, array: NDArray[Any]) -> tuple[Array,
     for d, column in enumerate(values.T):
         x, w = column[seen[:, d]], share[seen[:, d]]
         if not len(x):  # so seldom observed that a look at some rows missed it
-            x = array[~np.isnan(array[:, d]), d][:_LOOK].astype(np.float64)
+            x = array[np.isfinite(array[:, d]), d][:_LOOK].astype(np.float64)
+            if not len(x):
+                raise InvalidDataError(INFINITY)
             w = np.ones(len(x))
         w = w / w.sum()
         with np.errstate(over="ignore"):

@@ -121,8 +121,7 @@ def kmeans(
 ) -> NDArray[np.int32]:
     """Clusters by Lloyd's algorithm, seeded by k-means++; labels (n,) of `points` (D, n)."""
     centres = _spread_centres(points, weights, k, rng)
-    spread = np.nanvar if _has_gaps(points) else np.var
-    tolerance = _LLOYD_TOLERANCE * float(spread(points, axis=1).mean())
+    tolerance = _LLOYD_TOLERANCE * _mean_variance(points)
     for _ in range(_MAX_LLOYD):
         _, moved = _lloyd_step(points, weights, centres)
         shift = float(((moved - centres) ** 2).sum())
@@ -158,7 +157,18 @@ def _lloyd_step(
 
 
 def _has_gaps(points: NDArray[Any]) -> bool:
-    return bool(np.isnan(points.min()))  # a third of the time of isnan(points).any()
+    with np.errstate(invalid="ignore"):
+        return bool(np.isnan(points.min()))  # a third of the time of isnan(points).any()
+
+
+def _mean_variance(points: NDArray[Any]) -> float:
+    """The mean over the features of the variance of what was observed."""
+    if not _has_gaps(points):
+        return float(points.var(axis=1).mean())
+    wide, ones, zeros = points.astype(np.float64), np.ones(points.shape[1]), np.zeros(len(points))
+    mean, _ = _weighted_mean(wide, ones, zeros)
+    variance, _ = _weighted_mean((wide - mean[:, None]) ** 2, ones, zeros)
+    return float(variance.mean())
 
 
 def _spread_centres(
