@@ -7,7 +7,7 @@ divided, so unused pixels and what lies outside the image neither give nor take.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def fill_texture(
 ) -> None:
     """Write local means, scale by scale and plane by plane, then local stds likewise.
 
-    A scale that both use is smoothed once.
+    A scale that both use is smoothed once. Where a plane is NaN it neither gives nor takes.
     """
     n_planes = len(planes)
     first_of_mean = {scale: i * n_planes for i, scale in enumerate(mean_scales)}
@@ -94,7 +94,29 @@ def fill_texture(
                 out[first[scale] + i] if scale in first else None
                 for first in (first_of_mean, first_of_std)
             )
-            _local_moments(plane, grid, scale, mean, std)
+            _local_moments_of_known(plane, grid, scale, mean, std)
+
+
+def _local_moments_of_known(
+    plane: NDArray[Any],
+    grid: Grid,
+    scale: float,
+    mean: NDArray[Any] | None,
+    std: NDArray[Any] | None,
+) -> None:
+    """`_local_moments` where `plane` is not NaN; NaN elsewhere."""
+    known = ~np.isnan(plane)
+    if known.all():
+        _local_moments(plane, grid, scale, mean, std)
+        return
+    valid = np.ones(grid.shape, bool) if grid.valid is None else grid.valid.copy()
+    valid[valid] = known
+    parts = [None if out is None else np.empty(valid.sum(), out.dtype) for out in (mean, std)]
+    _local_moments(plane[known], replace(grid, valid=valid), scale, *parts)
+    for out, part in zip((mean, std), parts, strict=True):
+        if out is not None and part is not None:
+            out[:] = np.nan
+            out[known] = part
 
 
 def _local_moments(

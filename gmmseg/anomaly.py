@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from gmmseg._check import check_integer, check_real
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
-from gmmseg.mixture.em import Callback, Fit, Metric, fit_rows
+from gmmseg.mixture.em import Callback, Fit, fit_rows
+from gmmseg.mixture.fitter import Metric
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.subspace import m_step_of_all, principal_axes

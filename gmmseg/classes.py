@@ -26,7 +26,8 @@ class ClassRow:
     area : float or None
         Pixels times the size of one in squared (or cubed) units; None when it is not known.
     mean, std : tuple of float
-        Of the image's own values, for every chosen band; nan for a class without pixels.
+        Of the image's own values, for every chosen band, over the pixels that have it; nan for a
+        class without any.
     """
 
     label: int
@@ -58,7 +59,7 @@ def class_table(
     labels : ndarray of shape (M,)
         From 1 to `k`.
     bands : ndarray of shape (M, B)
-        The image's values.
+        The image's values; NaN where a pixel lacks a band.
     counts : ndarray of shape (M,), or None
         How many pixels each row stands for.
     k : int
@@ -72,20 +73,9 @@ def class_table(
     (2, (3.0,), (1.0,))
     """
     pixels = _sums(labels, counts, k)
-    mean = np.full((k, bands.shape[1]), np.nan)
-    std = np.full((k, bands.shape[1]), np.nan)
-    seen = pixels > 0
+    mean, std = np.empty((2, k, bands.shape[1]))
     for b, band in enumerate(bands.T):
-        values = band.astype(np.float64)
-        origin = values[0]  # moments about a value of the band do not cancel
-        values -= origin
-        first = _sums(labels, values if counts is None else values * counts, k)[seen]
-        mean[seen, b] = first / pixels[seen]
-        values -= np.append(0.0, np.where(seen, mean[:, b], 0.0))[labels]
-        np.square(values, out=values)
-        second = _sums(labels, values if counts is None else values * counts, k)[seen]
-        std[seen, b] = np.sqrt(second / pixels[seen])
-        mean[seen, b] += origin
+        mean[:, b], std[:, b] = _moments(labels, band, counts, k, pixels)
     size = None if spacing is None else float(np.prod(spacing))
     return tuple(
         ClassRow(
@@ -98,6 +88,36 @@ def class_table(
         )
         for j in range(k)
     )
+
+
+def _moments(
+    labels: NDArray[Any],
+    band: NDArray[Any],
+    counts: NDArray[np.int64] | None,
+    k: int,
+    pixels: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of every class in one band, nan where there are none."""
+    missing = np.isnan(band) if band.dtype.kind == "f" else np.zeros(0, bool)
+    if missing.any():
+        labels, band = labels[~missing], band[~missing]
+        counts = None if counts is None else counts[~missing]
+        pixels = _sums(labels, counts, k)
+    mean, std = np.full((2, k), np.nan)
+    if len(band) == 0:
+        return mean, std
+    seen = pixels > 0
+    values = band.astype(np.float64)
+    origin = values[0]  # moments about a value of the band do not cancel
+    values -= origin
+    first = _sums(labels, values if counts is None else values * counts, k)[seen]
+    mean[seen] = first / pixels[seen]
+    values -= np.append(0.0, np.where(seen, mean, 0.0))[labels]
+    np.square(values, out=values)
+    second = _sums(labels, values if counts is None else values * counts, k)[seen]
+    std[seen] = np.sqrt(second / pixels[seen])
+    mean[seen] += origin
+    return mean, std
 
 
 def _sums(labels: NDArray[Any], values: NDArray[Any] | None, k: int) -> NDArray[np.float64]:

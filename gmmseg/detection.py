@@ -26,7 +26,8 @@ from gmmseg.features import start_scale
 from gmmseg.heatmap import heat_map, with_scale
 from gmmseg.image import Image
 from gmmseg.io import Table, write_png, write_text
-from gmmseg.mixture.em import Callback, Metric
+from gmmseg.mixture.em import Callback
+from gmmseg.mixture.fitter import Metric
 from gmmseg.model import Model
 from gmmseg.outputs import write_files, write_map, write_picture
 from gmmseg.pipeline import ImageLike, as_image

@@ -7,15 +7,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg._colour import SPACES, is_picture, not_display_values
 from gmmseg.errors import InvalidParameterError, ModelFormatError
 from gmmseg.image import Image
 
-__all__ = ["COLOUR_SPACES", "ColourSpace", "FeatureSpec"]
+__all__ = ["COLOUR_SPACES", "GAPS", "ColourSpace", "FeatureSpec"]
 
 ColourSpace = Literal["auto", "rgb", "lab", "luv", "hsv", "ycrcb", "gray", "raw"]
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
+
+#: What becomes of pixels of which some bands were not observed.
+GAPS = ("use", "drop")
 
 _AXES = ("plane", "row", "col")
 
@@ -41,6 +47,9 @@ class FeatureSpec:
     local_mean, local_std : tuple of float
         Scales of Gaussian windows: sigma in pixels of the finest axis. The local mean and std are
         of lightness (the first feature) in a colour space, and of every band in "raw" and "rgb".
+    gaps : {"use", "drop"}
+        Pixels that lack some of the chosen bands: "use" what they have, or "drop" them. Colours
+        need all their bands: in a colour space such pixels are dropped in any case.
 
     Raises
     ------
@@ -60,9 +69,11 @@ class FeatureSpec:
     position: float = 0.0
     local_mean: tuple[float, ...] = ()
     local_std: tuple[float, ...] = ()
+    gaps: str = "use"
 
     def __post_init__(self) -> None:
         check_choice(self.colour_space, "colour_space", COLOUR_SPACES)
+        check_choice(self.gaps, "gaps", GAPS)
         checked = {
             "bands": None if self.bands is None else _check_bands(self.bands),
             "position": check_real(self.position, "position", minimum=0),
@@ -157,6 +168,14 @@ class FeatureSpec:
         except InvalidParameterError as error:
             raise ModelFormatError(f"features: {error}") from error
 
+    def valid(self, image: Image) -> NDArray[np.bool_] | None:
+        """True where a pixel of `image` is used, of its shape; None when all are.
+
+        This spec is resolved: not "auto".
+        """
+        complete = self.gaps == "drop" or self.colour_space in SPACES
+        return image.usable(self.chosen(image), complete=complete)
+
     def chosen(self, image: Image) -> tuple[int, ...]:
         """Indices, from 0, of the bands that the features are made of."""
         if self.bands is not None:
@@ -181,7 +200,8 @@ class FeatureSpec:
                 "colour_space='raw' (--colour-space raw)."
             )
         bands = (image.data[..., i] for i in chosen)
-        found = not_display_values(bands, image.data.dtype, image.valid)
+        used = image.usable(chosen, complete=True)
+        found = not_display_values(bands, image.data.dtype, used)
         if not found:
             return space
         if len(chosen) == 1:

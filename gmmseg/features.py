@@ -37,9 +37,10 @@ def pixel_values(image: Image, spec: FeatureSpec) -> NDArray[Any]:
 
     Returns
     -------
-    ndarray of shape (N, n_chosen), of the image's dtype
-        One row for each pixel of ``image.valid``, in row-major order. A view where all pixels
-        and bands are used.
+    ndarray of shape (N, n_chosen)
+        One row for each pixel of ``spec.valid(image)``, in row-major order. Of the image's dtype,
+        or, where bands are missing, of a floating type that holds all its values, with NaN there.
+        A view where all pixels and bands are used.
 
     Examples
     --------
@@ -48,7 +49,8 @@ def pixel_values(image: Image, spec: FeatureSpec) -> NDArray[Any]:
     >>> pixel_values(image, FeatureSpec(bands=(2,))).ravel()
     array([1, 5, 7])
     """
-    return _pixel_values(image, spec.resolve(image), image.valid)
+    spec = spec.resolve(image)
+    return _pixel_values(image, spec, spec.valid(image))
 
 
 def point_features(values: Any, spec: FeatureSpec) -> NDArray[Any]:
@@ -105,16 +107,16 @@ def image_features(image: Image, spec: FeatureSpec) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (N, D), float32 or float64
-        One row for each pixel of ``image.valid`` in row-major order (`put_back` puts labels in
-        their places), one column for each of ``spec.names(image)``. Feature-major: its transpose is
-        C-contiguous.
+        One row for each pixel of ``spec.valid(image)`` in row-major order (`put_back` puts labels
+        in their places), one column for each of ``spec.names(image)``. NaN where a band is missing.
+        Feature-major: its transpose is C-contiguous.
 
     Notes
     -----
     Place is the pixel's centre in physical units (`Image.spacing`; unknown = 1) from the image's
     corner, divided by the longest extent of the image: 0..1 along the longest axis, whatever the
     resolution. Local moments are by normalised convolution (Knutsson and Westin, CVPR 1993): unused
-    pixels and the outside neither give nor take.
+    pixels, missing values and the outside neither give nor take.
 
     Examples
     --------
@@ -127,7 +129,7 @@ def image_features(image: Image, spec: FeatureSpec) -> NDArray[Any]:
            [40.  ,  0.75,  0.75]], dtype=float32)
     """
     spec = spec.resolve(image)
-    grid = Grid(image.shape, image.spacing or (1.0,) * image.ndim, image.valid)
+    grid = Grid(image.shape, image.spacing or (1.0,) * image.ndim, spec.valid(image))
     values = _pixel_values(image, spec, grid.valid)
     n_points = _n_points(values, spec)
     n_textured = spec.n_textured(n_points)
@@ -153,7 +155,7 @@ def put_back(
     rows : ndarray of shape (N,) or (N, K)
         One row for each used pixel, such as labels or probabilities.
     valid : ndarray of bool of `shape`, or None
-        ``image.valid``: the used pixels; None = all.
+        ``spec.valid(image)``: the used pixels; None = all.
     shape : tuple of int
         ``image.shape``.
     fill : scalar
@@ -221,13 +223,31 @@ def start_scale(deviations: NDArray[Any], spec: FeatureSpec, ndim: int) -> NDArr
 def _pixel_values(image: Image, spec: FeatureSpec, valid: NDArray[np.bool_] | None) -> NDArray[Any]:
     chosen = spec.chosen(image)
     data = image.data
-    if valid is None and chosen == tuple(range(image.n_bands)):
+    gaps = {b: gap for b in chosen if (gap := _gaps(image, b, valid)) is not None}
+    if valid is None and not gaps and chosen == tuple(range(image.n_bands)):
         return data.reshape(-1, image.n_bands)
+    dtype = data.dtype
+    if gaps and dtype.kind != "f":
+        dtype = np.dtype(_feature_dtype(dtype, spec))
     n_used = image.n_pixels if valid is None else int(np.count_nonzero(valid))
-    out = np.empty((n_used, len(chosen)), dtype=data.dtype)
+    out = np.empty((n_used, len(chosen)), dtype=dtype)
     for column, band in zip(out.T, chosen, strict=True):
         column[:] = data[..., band].ravel() if valid is None else data[..., band][valid]
+        if band in gaps:
+            column[gaps[band]] = np.nan
     return out
+
+
+def _gaps(image: Image, band: int, valid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Where NaN must be written into a band of the used pixels, (N,); None when nowhere."""
+    observed = image.observed(band)
+    if observed is None:
+        return None
+    is_float = image.data.dtype.kind == "f"
+    if is_float and image.missing is None and not np.isinf(image.data[..., band]).any():
+        return None  # NaN stands there already
+    missing = ~(observed.ravel() if valid is None else observed[valid])
+    return missing if missing.any() else None
 
 
 def _check_resolved(spec: FeatureSpec) -> None:

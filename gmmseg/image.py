@@ -32,8 +32,10 @@ class Image:
     data : ndarray of shape (rows, cols, bands) or (planes, rows, cols, bands)
         Integer or float of any width. Boolean images are stored as 0 and 255.
     mask : ndarray of bool, shape ``data.shape[:-1]``, or None
-        True = use this pixel. None = use all. Pixels that are not finite in all bands
-        are left out by `valid`, whether the mask says so or not.
+        True = use this pixel. None = use all.
+    missing : ndarray of bool, shape ``data.shape``, or None
+        True = this band of this pixel was not observed, whatever `data` holds there. None = all
+        were. What is not finite was not observed, whether `missing` says so or not.
     spacing : tuple of float or None
         Size of a pixel along each spatial axis, in `unit`. None = unknown.
     unit : str
@@ -50,6 +52,7 @@ class Image:
 
     data: NDArray[Any]
     mask: NDArray[np.bool_] | None = None
+    missing: NDArray[np.bool_] | None = None
     spacing: tuple[float, ...] | None = None
     unit: str = ""
     colour: bool = False
@@ -70,6 +73,13 @@ class Image:
             raise InvalidDataError(
                 f"The mask must be bool of the image's shape {self.shape}, "
                 f"got {self.mask.dtype} of shape {self.mask.shape}."
+            )
+        if self.missing is not None and (
+            self.missing.shape != data.shape or self.missing.dtype != bool
+        ):
+            raise InvalidDataError(
+                f"missing must be bool of the shape of the data {data.shape}, "
+                f"got {self.missing.dtype} of shape {self.missing.shape}."
             )
         if self.spacing is not None:
             object.__setattr__(self, "spacing", per_axis(self.spacing, self.ndim, "spacing"))
@@ -97,8 +107,8 @@ class Image:
         axes : {"YX", "YXC", "CYX", "ZYX", "ZYXC", "CZYX", "ZCYX"}, optional
             Meaning of the axes: Z planes, Y rows, X columns, C bands. Without it two axes are
             "YX", three are "YXC" when the last is at most 4 long, four are "ZYXC" likewise.
-        mask : array_like of the image's spatial shape, optional
-            True or non-zero = use this pixel.
+        mask : array_like of the image's spatial shape, or that of `array`, optional
+            True or non-zero = use this pixel; or, for each band of it, that it was observed.
         spacing : float or sequence of float, optional
             Size of a pixel along each spatial axis.
 
@@ -122,16 +132,19 @@ class Image:
         if values.dtype == np.float16:
             values = values.astype(np.float32)
         axes = resolve_axes(values.shape, axes)
+        missing = None
+        mask = None if mask is None else _true_where_used(mask)
         if "C" not in axes:
             values = values[..., np.newaxis]
         else:
+            if mask is not None and mask.shape == values.shape:
+                mask, missing = None, ~np.moveaxis(mask, axes.index("C"), -1)
             values = np.moveaxis(values, axes.index("C"), -1)
-        if mask is not None:
-            mask = _true_where_used(mask)
         colour = values.shape[-1] == 3 and values.dtype.kind == "u" and values.dtype.itemsize <= 2
         return cls(
             data=values,
             mask=mask,
+            missing=missing,
             spacing=spacing,
             unit=unit,
             colour=colour,
@@ -157,25 +170,72 @@ class Image:
     def n_pixels(self) -> int:
         return int(np.prod(self.shape))
 
-    @cached_property
+    @property
     def valid(self) -> NDArray[np.bool_] | None:
         """True where a pixel may be used, of `shape`; None when all may.
 
-        A pixel may be used when the mask allows it and all its bands are finite.
+        A pixel may be used when the mask allows it and one of its bands, at least, was observed.
         """
-        usable = self.mask
-        if self.data.dtype.kind == "f":
-            finite = np.isfinite(self.data).all(axis=-1)
-            usable = finite if usable is None else usable & finite
+        return self.usable(range(self.n_bands))
+
+    def usable(self, bands: Sequence[int], *, complete: bool = False) -> NDArray[np.bool_] | None:
+        """True where the mask allows a pixel and some of the bands were observed.
+
+        Parameters
+        ----------
+        bands : sequence of int
+            From 0.
+        complete : bool
+            Ask for all of the bands, not just one.
+
+        Returns
+        -------
+        ndarray of bool of `shape`, or None for every pixel
+        """
+        key = (tuple(bands), complete)
+        if key not in self._usable:  # asked for by features, tables and pictures
+            self._usable[key] = self._find_usable(*key)
+        return self._usable[key]
+
+    @cached_property
+    def _usable(self) -> dict[tuple[tuple[int, ...], bool], NDArray[np.bool_] | None]:
+        return {}
+
+    def _find_usable(self, bands: tuple[int, ...], complete: bool) -> NDArray[np.bool_] | None:
+        combine = np.logical_and if complete else np.logical_or
+        usable: NDArray[np.bool_] | None = None
+        for band in bands:
+            observed = self.observed(band)
+            if observed is None and not complete:
+                usable = None
+                break
+            if observed is not None:
+                usable = observed if usable is None else combine(usable, observed)
+        if self.mask is not None:
+            usable = self.mask if usable is None else usable & self.mask
         return None if usable is None or usable.all() else usable
+
+    def observed(self, band: int) -> NDArray[np.bool_] | None:
+        """True where a band (from 0) was observed, of `shape`; None when it was everywhere."""
+        observed = None if self.missing is None else ~self.missing[..., band]
+        if self.data.dtype.kind == "f":
+            finite = np.isfinite(self.data[..., band])
+            observed = finite if observed is None else observed & finite
+        return None if observed is None or observed.all() else observed
 
     def with_spacing(self, spacing: float | Sequence[float]) -> Image:
         """The same image with another pixel size, along each spatial axis or along all."""
         return replace(self, spacing=per_axis(spacing, self.ndim, "spacing"))
 
     def with_mask(self, mask: Any) -> Image:
-        """The same image, restricted further to where `mask` is true or non-zero."""
+        """The same image, restricted further to where `mask` is true or non-zero.
+
+        A mask of the shape of `data`, of several bands, tells which bands were observed.
+        """
         allowed = _true_where_used(mask)
+        if allowed.shape == self.data.shape and self.n_bands > 1:
+            missing = ~allowed if self.missing is None else self.missing | ~allowed
+            return replace(self, missing=missing)
         if allowed.shape != self.shape:
             raise InvalidParameterError(
                 f"mask must have the image's shape {self.shape}, got {allowed.shape}."

@@ -57,8 +57,8 @@ def display_rgb(image: Image, *, plane: int | None = None) -> NDArray[np.uint8]:
     >>> display_rgb(Image.from_array(np.array([[0.0, 0.5, 1.0]])))[0, :, 0].tolist()
     [0, 128, 255]
     """
-    data, valid = _take_plane(image, plane)
     bands = _shown_bands(image)
+    data, valid = _take_plane(image, plane, bands)
     ranges = _ranges(image, bands)
     shown = np.empty((*data.shape[:2], 3), np.uint8)
     if len(bands) == 1:
@@ -89,19 +89,21 @@ def describe_display(image: Image) -> str:
     return "; ".join(parts)
 
 
-def _take_plane(image: Image, plane: int | None) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Values and usable pixels of the image or of one plane of the volume."""
+def _take_plane(
+    image: Image, plane: int | None, bands: tuple[int, ...]
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Values, and where `bands` are there, of the image or of one plane of the volume."""
     if image.ndim == 2:
         if plane is not None:
             raise InvalidParameterError(f"plane is for volumes; the image is {image.shape}.")
-        return image.data, image.valid
+        return image.data, image.usable(bands, complete=True)
     n_planes = image.shape[0]
     index = n_planes // 2 if plane is None else check_integer(plane, "plane", minimum=0)
     if index >= n_planes:
         raise InvalidParameterError(
             f"plane must be less than the number of planes {n_planes}, got {plane}."
         )
-    valid = image.valid
+    valid = image.usable(bands, complete=True)
     return image.data[index], None if valid is None else valid[index]
 
 
@@ -143,9 +145,13 @@ def _usable_on_grid(image: Image, bands: tuple[int, ...], step: int) -> NDArray[
     grid = tuple(slice(min(step, n) // 2, None, step) for n in image.shape)
     part = image.data[grid].reshape(-1, image.n_bands)
     usable = np.ones(len(part), bool) if image.mask is None else image.mask[grid].reshape(-1)
+    shown = part[:, bands]
     if part.dtype.kind == "f":
-        usable = usable & np.isfinite(part).all(axis=1)
-    return part[usable][:, bands]
+        usable = usable & np.isfinite(shown).all(axis=1)
+    if image.missing is not None:
+        missing = image.missing[grid].reshape(-1, image.n_bands)[:, bands]
+        usable = usable & ~missing.any(axis=1)
+    return shown[usable]
 
 
 def _span(values: NDArray[Any]) -> tuple[float, float]:

@@ -18,7 +18,8 @@ from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
 from gmmseg.image import Image
-from gmmseg.mixture.em import Callback, Fit, Metric, fit_rows
+from gmmseg.mixture.em import Callback, Fit, fit_rows
+from gmmseg.mixture.fitter import Metric
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import Selection, SelectOptions, select_rows
 from gmmseg.model import Model
@@ -76,7 +77,8 @@ def segment(
         Number of classes; "auto" chooses it as `select_k` does.
     options : SegmentOptions
     mask : array_like of the image's spatial shape, optional
-        True or non-zero = use this pixel.
+        True or non-zero = use this pixel. With an axis for the bands: this band of it was
+        observed; `FeatureSpec.gaps` tells what becomes of pixels that lack some.
     spacing : float or sequence of float, optional
         Size of a pixel along each spatial axis; for areas, position and texture.
     axes : str, optional

@@ -85,7 +85,7 @@ def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
         raise InvalidDataError(
             "no pixel may be used: every one is masked, transparent, nodata or not finite."
         )
-    valid, shape = image.valid, image.shape
+    valid, shape = spec.valid(image), image.shape
     distinct = distinct_rows(values) if spec.is_pointwise else None
     if distinct is not None:
         features = point_features(distinct.rows, spec)

@@ -34,7 +34,7 @@ _validation = import_optional("sklearn.utils.validation")
 Array = NDArray[Any]
 
 #: What X may hold, in scikit-learn's words: True, or "allow-nan" where gaps are fitted.
-_FINITE: dict[str, Any] = {"ensure_all_finite": True}
+_FINITE: dict[str, Any] = {"ensure_all_finite": "allow-nan"}
 
 # A variance so small beside that of all data is one that the M-step had to repair.
 _COLLAPSED = 8 * SMALLEST_VARIANCE

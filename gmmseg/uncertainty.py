@@ -45,22 +45,30 @@ def novelty(mixture: Mixture, X: ArrayLike) -> NDArray[np.float32]:
     """How strange rows are to the mixture: 1 - p-value of the nearest component.
 
     The squared Mahalanobis distance to a row's own Gaussian has a chi-square distribution with
-    D degrees of freedom; the value is its distribution function at the nearest component. Near
-    1: no component explains the row. Uniform on (0, 1) for rows drawn from one Gaussian.
+    as many degrees of freedom as the row has features; the value is its distribution function at
+    the nearest component. Near 1: no component explains the row. Uniform on (0, 1) for rows drawn
+    from one Gaussian.
 
     Parameters
     ----------
     mixture : Mixture
     X : array_like of shape (N, D)
+        NaN = not observed.
 
     Returns
     -------
     ndarray of shape (N,), float32
+        NaN where nothing is observed.
     """
     from scipy.special import gammainc  # 0.1 s of import time, seldom needed
 
-    distance = nearest_distance(mixture, X)
-    return gammainc(mixture.n_features / 2, distance**2 / 2).astype(np.float32)
+    rows = np.asarray(X)
+    distance = nearest_distance(mixture, rows)
+    freedom = np.full(len(rows), mixture.n_features)
+    if rows.dtype.kind == "f":
+        freedom = (~np.isnan(rows)).sum(axis=1)
+    found = gammainc(np.maximum(freedom, 1) / 2, distance**2 / 2)
+    return np.where(freedom > 0, found, np.nan).astype(np.float32)
 
 
 def nearest_distance(mixture: Mixture, X: ArrayLike) -> NDArray[np.float64]:

@@ -81,6 +81,26 @@ def make_satellite(data: Path, out: Path) -> Path:
     return path
 
 
+def make_satellite_gaps(data: Path, out: Path) -> Path:
+    """`make_satellite` with stripes lost in the infrared bands.
+
+    Tilted 9 degrees, wider to the sides, as those of Landsat 7 after 2003, but others in the near
+    infrared than in the rest, as where scenes of two dates are joined.
+    """
+    path = out / "satellite_gaps.tif"
+    with rasterio.open(make_satellite(data, out)) as source:
+        profile, bands, names = source.profile, source.read(), source.descriptions
+    rows, cols = np.mgrid[: source.height, : source.width]
+    width = 4 + 8 * np.abs(cols / source.width - 0.5)
+    for band, shift in zip(bands[3:], (0, 9, 11), strict=True):
+        band[(rows + 0.16 * cols + shift) % 20 < width] = 0
+    profile.update(nodata=0)
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(bands)
+        target.descriptions = names
+    return path
+
+
 def make_grey16(data: Path, out: Path) -> Path:
     path = out / "grey16.png"
     with rasterio.open(data / "landsat8_cloudmask" / LANDSAT8_NEAR_INFRARED) as source:
@@ -89,13 +109,23 @@ def make_grey16(data: Path, out: Path) -> Path:
     return path
 
 
+MAKERS = (
+    make_photo,
+    make_microscopy,
+    make_mri,
+    make_satellite,
+    make_satellite_gaps,
+    make_grey16,
+)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with the data sets")
     parser.add_argument("--out", type=Path, default=Path("sample_images"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    for make in (make_photo, make_microscopy, make_mri, make_satellite, make_grey16):
+    for make in MAKERS:
         path = make(options.data, options.out)
         size = path.stat().st_size
         print(f"{path}  {size / 1000:.0f} kB")

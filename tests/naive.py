@@ -211,3 +211,93 @@ def lloyd_step(X, centres, sample_weight=None):
         if (labels == k).any():
             moved[k] = np.average(X[labels == k], axis=0, weights=w[labels == k])
     return labels, moved, inertia
+
+
+def missing_log_densities(X, weights, means, covariances, covariance_type):
+    """log (weight_k N(observed part of x_i)), shape (N, K), one row after the other by SciPy."""
+    from scipy.stats import multivariate_normal
+
+    out = np.tile(np.log(weights), (len(X), 1))
+    full = matrices(covariances, covariance_type, *np.shape(means))
+    for i, x in enumerate(X):
+        o = ~np.isnan(x)
+        if o.any():
+            for k, matrix in enumerate(full):
+                normal = multivariate_normal(means[k][o], matrix[np.ix_(o, o)])
+                out[i, k] += normal.logpdf(x[o])
+    return out
+
+
+def missing_log_density(X, *parameters):
+    """log p(observed part of x_i), shape (N,); 0 where nothing is observed."""
+    return np.log(np.exp(missing_log_densities(X, *parameters)).sum(axis=1))
+
+
+def missing_posterior(X, *parameters):
+    """P(k | observed part of x_i), shape (N, K)."""
+    joint = np.exp(missing_log_densities(X, *parameters))
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def conditional(x, mean, matrix):
+    """Mean (D,) and covariance (D, D) of a Gaussian given the observed part of one row."""
+    o, m = ~np.isnan(x), np.isnan(x)
+    filled, rest = np.where(o, x, mean), np.zeros_like(matrix)
+    if o.any():
+        by = matrix[np.ix_(m, o)] @ np.linalg.inv(matrix[np.ix_(o, o)])
+        filled[m] = mean[m] + by @ (x[o] - mean[o])
+        rest[np.ix_(m, m)] = matrix[np.ix_(m, m)] - by @ matrix[np.ix_(o, m)]
+    else:
+        rest = matrix
+    return filled, rest
+
+
+def missing_em_step(X, weights, means, covariances, covariance_type, sample_weight=None, ridge=0.0):
+    """One iteration of EM on rows with gaps, with every row completed for every component."""
+    n_components, n_features = np.shape(means)
+    r = missing_posterior(X, weights, means, covariances, covariance_type)
+    r = r * (1.0 if sample_weight is None else np.asarray(sample_weight)[:, None])
+    r[np.isnan(X).all(axis=1)] = 0.0
+    nk = r.sum(axis=0)
+    full = matrices(covariances, covariance_type, n_components, n_features)
+    scatter = np.zeros((n_components, n_features, n_features))
+    new_means = np.zeros((n_components, n_features))
+    for k in range(n_components):
+        completed = [conditional(x, means[k], full[k]) for x in X]
+        new_means[k] = sum(r[i, k] * c[0] for i, c in enumerate(completed)) / nk[k]
+        for i, (filled, rest) in enumerate(completed):
+            difference = filled - new_means[k]
+            scatter[k] += r[i, k] * (np.outer(difference, difference) + rest)
+    added = np.diag(np.broadcast_to(np.asarray(ridge, dtype=np.float64), (n_features,)))
+    expected = scatter / nk[:, None, None] + added
+    by_type = {
+        "full": lambda: expected,
+        "tied": lambda: scatter.sum(axis=0) / nk.sum() + added,
+        "diag": lambda: np.stack([np.diag(matrix) for matrix in expected]),
+        "spherical": lambda: np.array([np.diag(matrix).mean() for matrix in expected]),
+    }
+    return nk / nk.sum(), new_means, by_type[covariance_type]()
+
+
+def missing_mahalanobis(X, means, covariances, covariance_type):
+    """Distance of the observed part of every row to every component, (N, K)."""
+    out = np.zeros((len(X), len(means)))
+    for k, matrix in enumerate(matrices(covariances, covariance_type, *np.shape(means))):
+        for i, x in enumerate(X):
+            o = ~np.isnan(x)
+            d = (x - means[k])[o]
+            out[i, k] = np.sqrt(d @ np.linalg.solve(matrix[np.ix_(o, o)], d)) if o.any() else 0.0
+    return out
+
+
+def impute(X, weights, means, covariances, covariance_type):
+    """Conditional mean and variance (N, D) of every entry, by first and second moments."""
+    r = missing_posterior(X, weights, means, covariances, covariance_type)
+    full = matrices(covariances, covariance_type, *np.shape(means))
+    first, second = np.zeros_like(X), np.zeros_like(X)
+    for i, x in enumerate(X):
+        for k, matrix in enumerate(full):
+            filled, rest = conditional(x, means[k], matrix)
+            first[i] += r[i, k] * filled
+            second[i] += r[i, k] * (filled**2 + np.diag(rest))
+    return first, second - first**2

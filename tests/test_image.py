@@ -171,21 +171,52 @@ def test_images_do_not_change():
     ),
     st.one_of(st.none(), hnp.arrays(bool, (4, 3))),
 )
-def test_valid_is_the_mask_where_all_bands_are_finite(data, mask):
+def test_usable_is_the_mask_where_bands_are_finite(data, mask):
     image = Image.from_array(data, mask=mask)
-    expected = np.array(
-        [
+    asked = [
+        (any, image.valid),
+        (any, image.usable([0, 1])),
+        (all, image.usable([0, 1], complete=True)),
+    ]
+    for combine, found in asked:
+        expected = np.array(
             [
-                all(abs(value) < np.inf for value in data[y, x]) and (mask is None or mask[y, x])
-                for x in range(3)
+                [
+                    combine(abs(value) < np.inf for value in data[y, x])
+                    and (mask is None or mask[y, x])
+                    for x in range(3)
+                ]
+                for y in range(4)
             ]
-            for y in range(4)
-        ]
-    )
-    if expected.all():
-        assert image.valid is None
-    else:
-        np.testing.assert_array_equal(image.valid, expected)
+        )
+        if expected.all():
+            assert found is None
+        else:
+            np.testing.assert_array_equal(found, expected)
+
+
+@given(hnp.arrays(bool, (3, 4, 2)), st.sampled_from([np.uint8, np.float32]))
+def test_a_mask_for_each_band(observed, dtype):
+    data = np.ones((3, 4, 2), dtype)
+    for image in (
+        Image.from_array(data, mask=observed),
+        Image.from_array(data.transpose(2, 0, 1), mask=observed.transpose(2, 0, 1), axes="CYX"),
+        Image.from_array(data).with_mask(observed.astype(np.uint8)),
+        Image.from_array(data).with_mask(observed | [True, False]).with_mask(observed),
+        Image.from_array(data, mask=np.ones((3, 4))).with_mask(observed),
+        Image(data=data, missing=~observed),
+    ):
+        for band in (0, 1):
+            found = image.observed(band)
+            np.testing.assert_array_equal(True if found is None else found, observed[..., band])
+        valid = image.valid
+        np.testing.assert_array_equal(True if valid is None else valid, observed.any(axis=-1))
+
+
+def test_missing_must_be_bool_of_the_shape_of_the_data():
+    for missing in (np.zeros((2, 3), bool), np.zeros((2, 3, 2), int)):
+        with pytest.raises(InvalidDataError, match=r"missing must be bool of .* \(2, 3, 2\), got"):
+            Image(data=np.zeros((2, 3, 2)), missing=missing)
 
 
 def test_integers_without_a_mask_are_all_valid():

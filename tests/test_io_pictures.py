@@ -336,18 +336,38 @@ def test_ambiguous_npy_names_the_file_and_the_choices():
 
 
 @pytest.mark.parametrize("nodata", [-9999.0, np.nan, -3.4028234663852886e38])
-def test_nodata_in_any_band_is_masked(nodata):
+def test_nodata_in_all_bands_is_masked_in_some_is_missing(nodata):
     values = random_values((9, 13, 3), np.float32)
     values[1, 2, 0] = nodata
     values[3, 4] = nodata
     image = read(npy(values), nodata=nodata)
-    assert np.argwhere(~image.mask).tolist() == [[1, 2], [3, 4]]
-    assert image.notes[0].startswith("2 pixels of nodata value ")
+    assert np.argwhere(~image.mask).tolist() == [[3, 4]]
+    assert np.argwhere(image.missing & image.mask[..., np.newaxis]).tolist() == [[1, 2, 0]]
+    assert image.notes[0].startswith("1 pixels of nodata value ")
+    assert image.notes[1].startswith("1 pixels have nodata value ")
+    assert image.notes[1].endswith(" in some bands")
+    assert not image.usable([0], complete=True)[1, 2]
+    assert image.usable([1], complete=True)[1, 2]
+    values[1, 2, 0] = 1
+    assert read(npy(values), nodata=nodata).missing is None
 
 
 @pytest.mark.parametrize("nodata", [-1, 256, 0.5, np.nan, np.inf])
 def test_nodata_that_the_type_cannot_hold_masks_nothing(nodata):
     assert read(png(GREY, 0), nodata=nodata).mask is None
+
+
+def test_gaps_turn_with_the_image(tmp_path):
+    values = random_values((4, 6, 5), np.uint8) | np.uint8(1)
+    values[0, 1, 3] = 0
+    path = tmp_path / "a.tif"
+    tifffile = pytest.importorskip("tifffile")
+    tags = [(274, "H", 1, 6, True)]
+    tifffile.imwrite(path, values, photometric="minisblack", planarconfig="contig", extratags=tags)
+    image = read_image(path, ReadOptions(nodata=0))
+    assert np.argwhere(image.missing).tolist() == np.argwhere(image.data == 0).tolist()
+    assert image.missing.shape == (6, 4, 5)
+    assert image.missing.flags.c_contiguous
 
 
 def test_nodata_of_integers():

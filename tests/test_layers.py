@@ -62,7 +62,10 @@ LAYERS = (
 MIXTURE_MAY_IMPORT = {"numpy", "numba", "gmmseg"}  # beside the standard library
 NOT_IN_THE_LIBRARY = {"tqdm", "argparse"}
 LINES_OF_A_FILE = 500
-LONGER = {"mixture/_kernels.py": 650}  # Numba's cache does not see changes in other files
+LONGER = {
+    "mixture/_kernels.py": 650,  # Numba's cache does not see changes in other files
+    "mixture/mixture.py": 600,  # one thin door after another: two lines of three are docstrings
+}
 LINES_OF_A_FUNCTION = 80
 
 

@@ -97,6 +97,8 @@ def test_models_that_are_written_suit_the_schema(kind):
         "tied": [[2.0, 0.5], [0.5, 1.0]],
         "diag": [[1.0, 2.0]] * 2,
         "spherical": [1.0, 2.0],
+        "tied_diag": [1.0, 2.0],
+        "tied_spherical": 2.0,
     }[kind]
     values = changed(("mixture", "covariances"), covariances)
     values["mixture"]["covariance_type"] = kind

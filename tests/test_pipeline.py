@@ -131,10 +131,13 @@ def test_masked_pixels_never_count():
 
 
 @pytest.mark.parametrize("gap", [np.nan, np.inf, -np.inf])
-def test_pixels_that_are_not_finite_get_zero(gap):
+@pytest.mark.parametrize(
+    ("missing", "gaps"), [((slice(3, 6), slice(None), 1), "drop"), (slice(3, 6), "use")]
+)
+def test_pixels_that_are_not_finite_get_zero(gap, missing, gaps):
     values, classes = picture(bands=2)
-    values[3:6, :, 1] = gap
-    seg = gmmseg.segment(values, 3)
+    values[missing] = gap
+    seg = gmmseg.segment(values, 3, SegmentOptions(features=FeatureSpec(gaps=gaps)))
     assert (seg.labels[3:6] == 0).all()
     rest = np.delete(seg.labels, slice(3, 6), axis=0)
     assert (rest == np.delete(classes, slice(3, 6), axis=0)).mean() > 0.99

@@ -289,3 +289,48 @@ def test_not_converged_by_their_count():
             fit = GaussianMixture(4, tol=1e-4, max_iter=max_iter, **start).fit(X)
         assert fit.converged_ is expected
         assert bool(caught) is not expected
+
+
+def with_gaps(X, share, seed=0):
+    gapped = X.copy()
+    gapped[np.random.default_rng(seed).random(X.shape) < share] = np.nan
+    return gapped
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("init_params", INITS)
+def test_gaps_are_fitted(covariance_type, init_params):
+    X = far_clusters()
+    parameters = {"covariance_type": covariance_type, "init_params": init_params}
+    gapped = with_gaps(X, 0.2)
+    fit = GaussianMixture(2, random_state=0, **parameters).fit(gapped)
+    assert fit.__sklearn_tags__().input_tags.allow_nan
+    expected = np.repeat([0, 1], [60, 90])
+    seen = np.isfinite(gapped).any(axis=1)
+    agree = np.mean(fit.predict(gapped)[seen] == expected[seen])
+    assert max(agree, 1 - agree) > 0.95
+    np.testing.assert_allclose(fit.predict_proba(gapped)[seen].sum(axis=1), 1.0)
+    assert np.isfinite(fit.score(gapped[seen]))
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_a_column_of_gaps_is_no_column(covariance_type):
+    X = far_clusters()
+    start = given_start(X, 2, covariance_type)
+    wide = {
+        "weights_init": start["weights_init"],
+        "means_init": np.column_stack([start["means_init"], np.zeros(2)]),
+        "precisions_init": np.stack([np.diag([*(1 / X.var(axis=0)), 1.0])] * 2)
+        if covariance_type == "full"
+        else np.column_stack([start["precisions_init"], np.ones(2)]),
+    }
+    gapped = np.column_stack([X, np.full(len(X), np.nan)])
+    ours = GaussianMixture(2, covariance_type=covariance_type, **wide).fit(gapped)
+    theirs = Theirs(2, covariance_type=covariance_type, **start).fit(X)
+    assert ours.n_iter_ == theirs.n_iter_
+    np.testing.assert_allclose(ours.means_[:, :2], theirs.means_, rtol=1e-8)
+
+
+def test_infinity_is_still_refused():
+    with pytest.raises(ValueError, match="infinity"):
+        GaussianMixture().fit([[1.0, np.inf], [np.nan, 2.0], [3.0, 4.0]])

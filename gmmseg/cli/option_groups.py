@@ -18,7 +18,7 @@ from gmmseg.cli.values import (
     positive_integer,
     range_of,
 )
-from gmmseg.feature_spec import COLOUR_SPACES, FeatureSpec
+from gmmseg.feature_spec import COLOUR_SPACES, GAPS, FeatureSpec
 from gmmseg.image import AXES
 from gmmseg.io import ReadOptions
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
@@ -164,6 +164,13 @@ def add_features(parser: ArgumentParser) -> None:
         help="use local standard deviations (texture) too: sigma of their windows in pixels "
         "(default: none)",
     )
+    group.add_argument(
+        "--gaps",
+        choices=GAPS,
+        default=default.gaps,
+        help="pixels that lack some of the bands (nodata, nan): use what they have, or drop "
+        "them; in a colour space they are dropped in any case (default: %(default)s)",
+    )
 
 
 def add_em(parser: ArgumentParser) -> None:
@@ -296,7 +303,7 @@ def add_reading(parser: ArgumentParser) -> None:
         metavar="VALUE",
         type=number_or_nan,
         default=default.nodata,
-        help="leave out pixels with this value in any band; a number or nan",
+        help="this value of a band means that it was not observed (see --gaps); a number or nan",
     )
     group.add_argument(
         "--no-exif",

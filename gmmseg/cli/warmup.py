@@ -55,13 +55,16 @@ _SHAPES = (("full", 0.0), ("diag", 0.0), ("full", 1.0))
 
 
 def _images() -> Iterator[NDArray[Any]]:
-    """Grey and colour of 8 and 16 bits, and floats.
+    """Grey and colour of 8 and 16 bits, and floats, also with gaps.
 
     Large enough for tables of distinct values, and of so few values that hashing pays.
     """
     rng = np.random.default_rng(0)
     for dtype, bands in product((np.uint8, np.uint16, np.float32, np.float64), (1, 3)):
         yield (rng.random((800, 800, bands)) * 24).astype(dtype)
+    for dtype in (np.float32, np.float64):
+        values = rng.random((100, 100, 3))
+        yield np.where(values < 0.1, np.nan, values).astype(dtype)
 
 
 def _cache_folder() -> str:

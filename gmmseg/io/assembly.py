@@ -52,14 +52,17 @@ def assemble(decoded: Decoded, source: Source, options: ReadOptions, remarks: Re
     """The image that `options` ask for."""
     values, mask = _without_alpha(decoded, options, remarks)
     nodata = decoded.nodata if options.nodata is None else (*decoded.nodata, options.nodata)
-    mask = _without_nodata(values, mask, nodata, remarks)
+    mask, missing = _without_nodata(values, mask, nodata, remarks)
     spacing = decoded.spacing
     if options.exif and decoded.orientation != UPRIGHT:
-        values, mask, spacing = _upright(values, mask, spacing, decoded.orientation)
+        values, mask, missing, spacing = _upright(
+            values, mask, missing, spacing, decoded.orientation
+        )
         remarks.note(f"turned upright by its orientation tag ({decoded.orientation})")
     return Image(
         data=_plain(values),
         mask=None if mask is None else np.ascontiguousarray(mask),
+        missing=None if missing is None else np.ascontiguousarray(missing),
         spacing=spacing,
         unit=decoded.unit if spacing is not None else "",
         colour=decoded.colour,
@@ -92,46 +95,65 @@ def _without_nodata(
     mask: NDArray[np.bool_] | None,
     nodata: tuple[float, ...],
     remarks: Remarks,
-) -> NDArray[np.bool_] | None:
-    """Leave out the pixels of which any band has one of the values `nodata`."""
-    for value in dict.fromkeys(nodata):
-        missing = _equal_to(values, value)
-        if missing is not None and missing.any():
-            remarks.note(f"{np.count_nonzero(missing)} pixels of nodata value {value:g} not used")
-            mask = ~missing if mask is None else mask & ~missing
-    return mask
-
-
-def _equal_to(values: NDArray[Any], value: float) -> NDArray[np.bool_] | None:
-    """Where any band equals `value`; None when the type of the values cannot hold it."""
-    if np.isnan(value):
-        return None if values.dtype.kind != "f" else np.isnan(values).any(axis=-1)
-    if values.dtype.kind != "f":
-        bounds = np.iinfo(values.dtype)
-        if not bounds.min <= value <= bounds.max or value != int(value):
-            return None
-        value = int(value)
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    """The mask without the pixels that are nothing but nodata, and the gaps of the others."""
+    wanted = [v for value in dict.fromkeys(nodata) if (v := _held(value, values.dtype)) is not None]
+    if not wanted:
+        return mask, None
     # One band after the other, because a comparison of all takes as much memory as the image.
-    missing = np.zeros(values.shape[:-1], dtype=bool)
-    with np.errstate(over="ignore"):
-        # -3.4028234663852886e+38 in a header is meant as the nearest float32.
-        wanted = values.dtype.type(value)
+    somewhere = np.zeros(values.shape[:-1], dtype=bool)
+    everywhere = ~somewhere
     for band in np.moveaxis(values, -1, 0):
-        missing |= band == wanted
-    return missing
+        found = _is_one_of(band, wanted)
+        somewhere |= found
+        everywhere &= found
+    listed = " or ".join(f"{value:g}" for value in wanted)
+    if n := np.count_nonzero(everywhere):
+        remarks.note(f"{n} pixels of nodata value {listed} not used")
+        mask = ~everywhere if mask is None else mask & ~everywhere
+    if (n := np.count_nonzero(somewhere) - n) == 0:
+        return mask, None
+    remarks.note(f"{n} pixels have nodata value {listed} in some bands")
+    return mask, _is_one_of(values, wanted)
+
+
+def _held(value: float, dtype: np.dtype[Any]) -> Any:
+    """`value` in the type of the values; None when that cannot hold it."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            # -3.4028234663852886e+38 in a header is meant as the nearest float32.
+            return dtype.type(value)
+    bounds = np.iinfo(dtype)
+    # NaN is within no bounds
+    held = bounds.min <= value <= bounds.max and value == int(value)
+    return dtype.type(int(value)) if held else None
+
+
+def _is_one_of(values: NDArray[Any], wanted: list[Any]) -> NDArray[np.bool_]:
+    found = np.zeros(values.shape, dtype=bool)
+    for value in wanted:
+        found |= np.isnan(values) if np.isnan(value) else values == value
+    return found
 
 
 def _upright(
     values: NDArray[Any],
     mask: NDArray[np.bool_] | None,
+    missing: NDArray[np.bool_] | None,
     spacing: tuple[float, ...] | None,
     orientation: int,
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None, tuple[float, ...] | None]:
+) -> tuple[
+    NDArray[Any],
+    NDArray[np.bool_] | None,
+    NDArray[np.bool_] | None,
+    tuple[float, ...] | None,
+]:
     if values.ndim != 3:
-        return values, mask, spacing
+        return values, mask, missing, spacing
     if spacing is not None and orientation in TRANSPOSED:
         spacing = spacing[::-1]
-    return turned(values, orientation), None if mask is None else turned(mask, orientation), spacing
+    mask, missing = (None if m is None else turned(m, orientation) for m in (mask, missing))
+    return turned(values, orientation), mask, missing, spacing
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:

@@ -29,8 +29,8 @@ class ReadOptions:
     frame : int, optional
         The frame or page to read, from 0, of a file that holds several.
     nodata : float, optional
-        Pixels with this value in any band are left out of the mask, besides the value that the
-        file itself declares. NaN is allowed.
+        This value means "not observed", band by band, besides the value that the file itself
+        declares. Pixels that are nothing else are left out of the mask. NaN is allowed.
     max_pixels : int, optional
         Refuse a header that declares more pixels than this. None = as many as fit into half of
         the memory that is free, and at most 2**31.

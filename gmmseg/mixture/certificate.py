@@ -11,8 +11,8 @@ from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.regularisation import Regularisation
-from gmmseg.mixture.rows import Rows
 
 __all__ = ["Certificate", "certify", "sample_rows"]
 
@@ -48,7 +48,9 @@ class Certificate:
     gap: float
 
 
-def sample_rows(rows: Rows, start: Mixture, gap: float, rng: np.random.Generator) -> Rows | None:
+def sample_rows(
+    rows: AnyRows, start: Mixture, gap: float, rng: np.random.Generator
+) -> AnyRows | None:
     """The rows to fit first, or None when all rows should be fitted at once.
 
     The maximum of the likelihood over n rows falls short of that over all by p / (2 n) nats per row
@@ -62,8 +64,8 @@ def sample_rows(rows: Rows, start: Mixture, gap: float, rng: np.random.Generator
 
 
 def certify(
-    rows: Rows,
-    sample: Rows,
+    rows: AnyRows,
+    sample: AnyRows,
     run: Run,
     regularisation: Regularisation,
     options: EMOptions,
@@ -92,7 +94,7 @@ def certify(
         sample_size=sample.n_samples,
         sample_iterations=run.n_iter,
         full_passes=full.n_iter + 1,
-        mean_log_likelihood=full.statistics.mean_log_likelihood + rows.frame.log_scale,
+        mean_log_likelihood=full.statistics.mean_log_likelihood + rows.log_scale,
         gain=last.gain,
         gap=last.remaining(slowest) if options.at_rest(last) else gap(last),
     )

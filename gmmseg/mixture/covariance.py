@@ -351,12 +351,17 @@ def whitening(expanded: Array) -> tuple[Array, Array]:
     if expanded.ndim == 2:
         factors: Array = 1.0 / np.sqrt(expanded)
         return factors, np.log(factors).sum(axis=1)
-    try:
-        lower = np.linalg.cholesky(expanded).astype(np.float64, copy=False)
-    except np.linalg.LinAlgError:
-        lower = np.stack([_cholesky(matrix) for matrix in expanded])
+    lower = _choleskys(expanded)
     factors = _inverse_triangles(lower)
     return factors, np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+
+
+def _choleskys(matrices: Array) -> Array:
+    """Lower Cholesky factors of many matrices, repaired where there are none."""
+    try:
+        return np.linalg.cholesky(matrices).astype(np.float64, copy=False)
+    except np.linalg.LinAlgError:
+        return np.stack([_cholesky(matrix) for matrix in matrices])
 
 
 def _cholesky(matrix: Array) -> Array:
@@ -381,7 +386,7 @@ def random_factors(expanded: Array) -> Array:
     """Factors ``L`` with ``L L' = covariance``, for drawing samples; shape as `expanded`."""
     if expanded.ndim == 2:
         return np.sqrt(expanded)
-    return np.stack([_cholesky(matrix) for matrix in expanded])
+    return _choleskys(expanded)
 
 
 def squared_distances(differences: Array, factor: Array) -> Array:

@@ -1,84 +1,25 @@
-"""Fitting: starts, the best of several runs, the result in the units of the data."""
+"""Fitting: the doors to EM."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gmmseg._check import check_integer
-from gmmseg.errors import (
-    ConvergenceWarning,
-    DegenerateDataWarning,
-    GmmsegWarning,
-    InvalidDataError,
-    InvalidParameterError,
-)
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.certificate import Certificate, certify, sample_rows
-from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.loop import Callback, Progress, Run, run_em
+from gmmseg.mixture.fitter import Fit, Fitter, Metric
+from gmmseg.mixture.loop import Callback, Progress
+from gmmseg.mixture.missing import e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
-from gmmseg.mixture.regularisation import Regularisation
-from gmmseg.mixture.rows import GAPS, Frame, Rows, as_rows, check_weights, working_dtype
-from gmmseg.mixture.seeding import (
-    SAMPLE_SIZE,
-    STARTS,
-    Sample,
-    start_from_labels,
-    start_from_means,
-)
-from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
+from gmmseg.mixture.rows import as_rows, check_weights
+from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["Callback", "Fit", "Fitter", "accumulate", "fit_mixture", "fit_rows"]
-
-Array = NDArray[np.float64]
-
-_LOOK = SAMPLE_SIZE // 8
-
-#: From the standard deviation of each feature to its factor in the distances of the start.
-Metric = Callable[[Array], Array]
-
+__all__ = ["Callback", "Fit", "accumulate", "fit_mixture", "fit_rows", "start_rows"]
 
 _DEFAULTS = EMOptions()
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Fit:
-    """What EM found.
-
-    Attributes
-    ----------
-    mixture : Mixture
-    log_likelihood : float
-        Total log-likelihood of the rows under `mixture`, in nats.
-    history : tuple of float
-        Mean log-likelihood per unit of weight of the start, after every EM step and every leap
-        that was taken; the last is that of `mixture`. With a prior, the logarithm of its density
-        relative to its mode, per unit of weight, is added. It never falls.
-    converged : bool
-    n_iter : int
-        Passes over the rows that changed the parameters, or tried to.
-    warnings : tuple of GmmsegWarning
-        What a person should know: not converged, components without rows.
-    certificate : Certificate or None
-        What fitting by a sample first may have cost; None when every pass saw every row.
-        `history` and `n_iter` then tell of the passes over all rows.
-    """
-
-    mixture: Mixture
-    log_likelihood: float
-    history: tuple[float, ...]
-    converged: bool
-    n_iter: int
-    warnings: tuple[GmmsegWarning, ...] = ()
-    certificate: Certificate | None = None
 
 
 def fit_mixture(
@@ -109,8 +50,9 @@ def fit_mixture(
     Parameters
     ----------
     X : array_like of shape (n_samples, n_features)
-        Finite real numbers of any type and memory layout. Integers of up to 16 bits and float32
-        are computed in float32 with float64 sums, all else in float64.
+        Real numbers of any type and memory layout. NaN means not observed: such rows are fitted
+        by the likelihood of what they have ("Missing values" in docs/math.md). Integers of up to
+        16 bits and float32 are computed in float32 with float64 sums, all else in float64.
     n_components : int
     covariance_type, n_init, tol, criterion, max_iter, accelerate, gap
         As in `EMOptions`.
@@ -136,14 +78,15 @@ def fit_mixture(
     InvalidParameterError
         When an argument breaks its rule.
     InvalidDataError
-        When X is not two-dimensional, is empty, or holds NaN or infinity.
+        When X is not two-dimensional, is empty, holds infinity, or nothing but NaN.
 
     Warns
     -----
     ConvergenceWarning
         When `max_iter` was reached first.
     DegenerateDataWarning
-        When components were left without rows.
+        When components were left without rows, or a feature is NaN in every row: it plays no
+        part and gets mean 0 and variance 1.
 
     Examples
     --------
@@ -211,72 +154,6 @@ def fit_rows(
         return fitter.fit(n_components, options, start=start, at_rest=at_rest, callback=callback)
 
 
-class Fitter:
-    """Rows made ready once, for any number of fits.
-
-    The covariance types of all fits must be either isotropic or not. `metric` and `ridge` as in
-    `fit_rows`.
-    """
-
-    def __init__(
-        self,
-        array: NDArray[Any],
-        weights: Array | None,
-        metric: Metric | None,
-        options: EMOptions,
-        workers: Workers,
-        ridge: float | None = None,
-    ) -> None:
-        self._rows, self._sample = _prepare(array, weights, metric, options, workers)
-        self._workers = workers
-        self._ridge = None if ridge is None else ridge * self._rows.frame.scale**2
-
-    def fit(
-        self,
-        n_components: int,
-        options: EMOptions,
-        *,
-        start: Mixture | ArrayLike | None = None,
-        at_rest: Callable[[Progress], bool] | None = None,
-        callback: Callback | None = None,
-    ) -> Fit:
-        """The best fit from one or several starts, in the units of the data."""
-        rows, workers = self._rows, self._workers
-        rules, starts = self._begin(n_components, options, start)
-        small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
-        runs = [
-            run_em(
-                small or rows, rules.admitted(mixture), rules, options, workers, callback,
-                at_rest=at_rest or options.at_rest,
-            )
-            for mixture in starts
-        ]  # fmt: skip
-        run = max(runs, key=lambda run: run.history[-1])
-        certificate = None
-        if small is not None:
-            run, certificate = certify(rows, small, run, rules, options, workers, callback)
-        return _in_units(run, rows, options, certificate)
-
-    def start(self, n_components: int, options: EMOptions) -> Mixture:
-        """Where the first run of `fit` would begin, in the units of the data."""
-        return self._begin(n_components, options, None)[1][0].out_of_frame(self._rows.frame)
-
-    def _begin(
-        self, n_components: int, options: EMOptions, start: Mixture | ArrayLike | None
-    ) -> tuple[Regularisation, list[Mixture]]:
-        rows, sample = self._rows, self._sample
-        rules = Regularisation.of(
-            options, n_components, rows, sample.variance, self._workers, self._ridge
-        )
-        sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
-        return rules, _starts(rows, sample, n_components, options, start)
-
-    def log_certainty(self, mixture: Mixture) -> float:
-        """Sum over the rows of the logarithm of the largest posterior."""
-        rows = self._rows
-        return log_certainty_of_rows(rows, mixture.in_frame(rows.frame), self._workers)[1]
-
-
 def start_rows(
     X: ArrayLike,
     n_components: int,
@@ -291,126 +168,6 @@ def start_rows(
     weights = check_weights(sample_weight, len(array))
     with Workers() as workers:
         return Fitter(array, weights, metric, options, workers, ridge).start(n_components, options)
-
-
-def _prepare(
-    array: NDArray[Any],
-    weights: Array | None,
-    metric: Metric | None,
-    options: EMOptions,
-    workers: Workers,
-) -> tuple[Rows, Sample]:
-    """Rows in a frame of their own, and the sample of them on which starts are found."""
-    rng = np.random.default_rng(options.rng)
-    isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
-    # two looks: moments of a few rows about one of them settle the frame
-    values, look_weights = Rows(array, weights, Frame.identity(array.shape[1])).look(_LOOK, rng)
-    if not np.isfinite(values).all():
-        raise InvalidDataError(GAPS)
-    share = look_weights / look_weights.sum()
-    with np.errstate(over="ignore"):
-        mean = share @ (values - values[0]) + values[0]
-        deviation = np.sqrt(share @ (values - mean) ** 2)
-    frame = Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic)
-    rows = Rows(array, weights, frame)
-    rows.preload(workers)
-    planes, sample_weights = rows.sample(SAMPLE_SIZE, rng)
-    if not np.isfinite(planes).all():
-        raise InvalidDataError(GAPS)
-    metric = metric or _reciprocal
-
-    def metric_in_frame(deviations: Array) -> Array:
-        return metric(deviations / frame.scale) / frame.scale
-
-    return rows, Sample(planes, sample_weights, metric_in_frame)
-
-
-def _reciprocal(deviations: Array) -> Array:
-    return 1.0 / np.where(deviations > 0, deviations, 1.0)
-
-
-def _starts(
-    rows: Rows,
-    sample: Sample,
-    n_components: int,
-    options: EMOptions,
-    start: Mixture | ArrayLike | None,
-) -> list[Mixture]:
-    """The mixtures to run EM from, in the frame."""
-    frame = rows.frame
-    shape = (n_components, len(sample.planes))
-    if start is None:
-        rng = np.random.default_rng(options.rng)
-        begin = STARTS[options.init]
-        return [
-            begin(sample, n_components, options.covariance_type, rng) for _ in range(options.n_init)
-        ]
-    if isinstance(start, Mixture):
-        if start.means.shape != shape or start.covariance_type != options.covariance_type:
-            raise InvalidParameterError(
-                f"init must be a {options.covariance_type!r} mixture with means of shape {shape}, "
-                f"got {start.covariance_type!r} with {start.means.shape}."
-            )
-        return [start.in_frame(frame)]
-    means = np.asarray(start)
-    if means.ndim == 1 and means.dtype.kind in "iu":
-        labels = _check_labels(means, rows.n_samples, n_components)
-        return [start_from_labels(rows, sample, labels, n_components, options.covariance_type)]
-    if means.shape != shape or means.dtype.kind not in "uif" or not np.isfinite(means).all():
-        raise InvalidParameterError(
-            f"init must be finite means of shape {shape}, got shape {means.shape} of "
-            f"{means.dtype}. A partition of the rows is one whole number for each of them."
-        )
-    standard = (means - frame.origin) * frame.scale
-    return [start_from_means(sample, standard, options.covariance_type)]
-
-
-def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> NDArray[Any]:
-    if labels.shape != (n_samples,):
-        raise InvalidParameterError(
-            f"init must be a label for each of the {n_samples} rows, got {len(labels)} labels."
-        )
-    if labels.min() < 0 or labels.max() >= n_components:
-        raise InvalidParameterError(
-            f"init must be labels from 0 to {n_components - 1}, got {labels.min()} to "
-            f"{labels.max()}."
-        )
-    return labels
-
-
-def _in_units(run: Run, rows: Rows, options: EMOptions, certificate: Certificate | None) -> Fit:
-    """The result in the units of the data."""
-    gain = rows.frame.log_scale
-    return Fit(
-        mixture=run.mixture.out_of_frame(rows.frame),
-        log_likelihood=run.statistics.log_likelihood + gain * rows.total_weight,
-        history=tuple(value + gain for value in run.history),
-        converged=run.converged,
-        n_iter=run.n_iter,
-        warnings=_warnings(run, options),
-        certificate=certificate,
-    )
-
-
-def _warnings(run: Run, options: EMOptions) -> tuple[GmmsegWarning, ...]:
-    found: list[GmmsegWarning] = []
-    if not run.converged:
-        found.append(
-            ConvergenceWarning(
-                f"EM did not converge in {options.max_iter} iterations. Raise max_iter or tol, "
-                "or use fewer components."
-            )
-        )
-    lost = int(run.statistics.negligible().sum())
-    if lost:
-        total = len(run.statistics.nk)
-        found.append(
-            DegenerateDataWarning(
-                f"{lost} of {total} components have no rows: the data have fewer distinct "
-                f"clusters. Ask for {total - lost}."
-            )
-        )
-    return tuple(found)
 
 
 def accumulate(
@@ -447,4 +204,5 @@ def accumulate(
     """
     rows, standard = mixture._rows(X, sample_weight)
     with Workers(threads) as workers:
-        return statistics_of_rows(rows, standard, workers).out_of_frame(rows.frame, mixture)
+        found = e_step(rows, standard, workers)
+    return found.out_of_frame(rows.frame, mixture, rows.log_scale)

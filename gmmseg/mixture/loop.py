@@ -10,11 +10,12 @@ import numpy as np
 from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.acceleration import Squarem, contraction
+from gmmseg.mixture.missing import e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.passes import statistics_of_rows
+from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.regularisation import Regularisation
-from gmmseg.mixture.rows import GAPS, Rows
+from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.statistics import Statistics
 
 __all__ = ["Callback", "Progress", "Run", "run_em"]
@@ -82,7 +83,7 @@ class Run:
 
 
 def run_em(
-    rows: Rows,
+    rows: AnyRows,
     mixture: Mixture,
     regularisation: Regularisation,
     options: EMOptions,
@@ -92,9 +93,9 @@ def run_em(
     at_rest: Callable[[Progress], bool],
 ) -> Run:
     """EM from `mixture` until ``at_rest(progress)``; everything in the frame of `rows`."""
-    statistics = statistics_of_rows(rows, mixture, workers)
+    statistics = e_step(rows, mixture, workers)
     if not statistics.is_finite:
-        raise InvalidDataError(GAPS)
+        raise InvalidDataError(INFINITY)
     history = [regularisation.objective(statistics, mixture)]
     squarem = Squarem() if options.accelerate else None
     progress = None
@@ -106,13 +107,13 @@ def run_em(
         mixture, statistics = to, found
         history.append(regularisation.objective(found, to))
         if callback is not None:
-            callback(n_iter, history[-1] + rows.frame.log_scale)
+            callback(n_iter, history[-1] + rows.log_scale)
 
     following = regularisation.m_step(statistics, mixture)
     while n_iter < options.max_iter and not converged:
         before, after = mixture, following
         n_iter += 1
-        advance(after, statistics_of_rows(rows, after, workers))
+        advance(after, e_step(rows, after, workers))
         following = regularisation.m_step(statistics, after)
         gain = history[-1] - history[-2]
         progress = Progress(before, after, following, gain, history[-1] - history[0])
@@ -124,7 +125,7 @@ def run_em(
         if leap is not None:
             n_iter += 1
             leap = regularisation.admitted(leap)
-            found = statistics_of_rows(rows, leap, workers)
+            found = e_step(rows, leap, workers)
             better = regularisation.objective(found, leap) >= history[-1]
             squarem.learn(accepted=better)
             if better:

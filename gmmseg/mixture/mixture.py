@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,10 @@ from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import (
     COVARIANCE_TYPES,
     random_factors,
-    squared_distances,
     whitening,
 )
-from gmmseg.mixture.rows import Frame, Rows, as_rows, check_weights
+from gmmseg.mixture.patterns import AnyRows, rows_of
+from gmmseg.mixture.rows import Frame, as_rows, check_weights, working_dtype
 
 __all__ = ["Mixture"]
 
@@ -201,7 +201,9 @@ class Mixture:
             self.covariance_type,
         )
 
-    def _rows(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[Rows, Mixture]:
+    def _rows(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[AnyRows, Mixture]:
         """`X` as rows in this mixture's frame, and this mixture there."""
         array = as_rows(X)
         if array.shape[1] != self.n_features:
@@ -209,7 +211,7 @@ class Mixture:
                 f"X has {array.shape[1]} features, but this mixture has {self.n_features}."
             )
         weights = check_weights(sample_weight, len(array))
-        return Rows(array, weights, self._frame), self.in_frame(self._frame)
+        return rows_of(array, weights, self._frame), self.in_frame(self._frame)
 
     def log_density(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
         """Natural logarithm of the mixture's density at every row.
@@ -217,19 +219,22 @@ class Mixture:
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
+            NaN = not observed: the density is that of the observed features of the row
+            ("Missing values" in docs/math.md).
         threads : int, optional
             None = as many as this process may use.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            float32 for data exact in float32, else float64. NaN where a row has one.
+            float32 for data exact in float32, else float64. 0 where nothing is observed, NaN
+            where a row holds infinity.
         """
-        from gmmseg.mixture.passes import log_density_rows
+        from gmmseg.mixture.missing import log_densities
 
         rows, mixture = self._rows(X)
         with Workers(threads) as workers:
-            return log_density_rows(rows, mixture, workers)
+            return log_densities(rows, mixture, workers, len(as_rows(X)))
 
     def log_likelihood(
         self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, threads: int | None = None
@@ -277,52 +282,101 @@ class Mixture:
     def posterior(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
         """Probability of every component given the row (equation 3 of docs/math.md).
 
+        Given what is observed of it, if some is NaN; a row without anything has the weights.
+
         Returns
         -------
         ndarray of shape (n_samples, n_components)
             float32 for data exact in float32, else float64; rows sum to 1. Component-major in
             memory: ``posterior(X).T`` is C-contiguous.
         """
-        from gmmseg.mixture.passes import posterior_rows
+        from gmmseg.mixture.missing import posteriors
 
         rows, mixture = self._rows(X)
-        out = np.empty((self.n_components, rows.n_samples), rows.dtype)
+        out = np.empty((self.n_components, len(as_rows(X))), rows.dtype)
         with Workers(threads) as workers:
-            posterior_rows(rows, mixture, workers, out)
+            posteriors(rows, mixture, workers, out)
         return out.T
 
     def predict(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
         """Index of the most probable component of every row; ties go to the lowest.
+
+        Given what is observed of it, if some is NaN; a row without anything has the component
+        of the largest weight.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             uint8, or uint16 when there are more than 256 components.
         """
-        from gmmseg.mixture.passes import label_rows
+        from gmmseg.mixture.missing import labels
 
         rows, mixture = self._rows(X)
-        labels = np.empty(rows.n_samples, np.uint8 if self.n_components <= 256 else np.uint16)
+        out = np.empty(len(as_rows(X)), np.uint8 if self.n_components <= 256 else np.uint16)
         with Workers(threads) as workers:
-            label_rows(rows, mixture, workers, labels)
-        return labels
+            labels(rows, mixture, workers, out)
+        return out
 
     def mahalanobis(self, X: ArrayLike) -> Array:
-        """Mahalanobis distance of every row to every component.
+        """Mahalanobis distance of every row to every component, over its observed features.
 
         Returns
         -------
         ndarray of shape (n_samples, n_components), float64
+            0 where nothing is observed.
         """
+        from gmmseg.mixture.missing import distances
+
         rows, mixture = self._rows(X)
-        factors, _ = whitening(np.ascontiguousarray(mixture._expanded))
-        out = np.empty((rows.n_samples, self.n_components))
-        for blocks, _, n, row in rows.pieces(0, rows.n_samples):
-            x = blocks[:, : self.n_features].transpose(0, 2, 1).reshape(-1, self.n_features)[:n]
-            for k, factor in enumerate(factors):
-                squared = squared_distances(x - mixture.means[k], factor)
-                out[row : row + n, k] = np.sqrt(squared)
+        out = np.empty((len(as_rows(X)), self.n_components))
+        distances(rows, mixture, out)
         return out
+
+    @overload
+    def impute(self, X: ArrayLike, *, return_variance: Literal[False] = False) -> NDArray[Any]: ...
+
+    @overload
+    def impute(
+        self, X: ArrayLike, *, return_variance: Literal[True]
+    ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
+    def impute(
+        self, X: ArrayLike, *, return_variance: bool = False
+    ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
+        """Fill gaps with the mean of what is missing given what is observed.
+
+        The conditional means of the components, weighted by the posterior of the row ("Missing
+        values" in docs/math.md). A row without anything gets the mean of the mixture.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            NaN = not observed.
+        return_variance : bool
+            Also return the conditional variance of every entry: that within the components and
+            that between them. 0 for what is observed.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or two
+            float32 for data exact in float32, else float64. What is observed stays as it is.
+
+        Examples
+        --------
+        >>> one = Mixture(weights=[1], means=[[0, 10]], covariances=[[[1, 0.5], [0.5, 1]]])
+        >>> one.impute([[2.0, np.nan], [2.0, 3.0]])
+        array([[ 2., 11.],
+               [ 2.,  3.]])
+        >>> one.impute([[2.0, np.nan]], return_variance=True)[1]
+        array([[0.  , 0.75]])
+        """
+        from gmmseg.mixture.missing import impute
+
+        rows, mixture = self._rows(X)
+        values = np.array(as_rows(X), dtype=working_dtype(as_rows(X)), order="C")
+        variances = np.zeros_like(values)
+        impute(rows, mixture, values, variances)
+        return (values, variances) if return_variance else values
 
     def sample(
         self, n: int, rng: int | np.random.Generator | None = 0
@@ -349,10 +403,11 @@ class Mixture:
     ) -> float:
         """Bayesian information criterion, ``-2 log L + p log n``; lower is better.
 
-        Schwarz (1978). `n` is the total weight. mclust reports the negative of this.
+        Schwarz (1978). `n` is the total weight, without rows of which nothing is observed. mclust
+        reports the negative of this.
         """
         total = self.log_likelihood(X, sample_weight, threads=threads)
-        n = len(as_rows(X)) if sample_weight is None else float(np.sum(sample_weight))
+        n = self._rows(X, sample_weight)[0].total_weight
         return -2.0 * total + self.n_parameters * float(np.log(n))
 
     def aic(
@@ -371,12 +426,12 @@ class Mixture:
         ``bic - 2 sum_i w_i log max_k r_ik``; lower is better. Biernacki, Celeux and Govaert, IEEE
         Trans. PAMI 22 (2000) 719-725; the negative of mclust's.
         """
-        from gmmseg.mixture.passes import log_certainty_of_rows
+        from gmmseg.mixture.missing import log_certainty
 
         rows, mixture = self._rows(X, sample_weight)
         with Workers(threads) as workers:
-            total, certainty = log_certainty_of_rows(rows, mixture, workers)
-        total += rows.frame.log_scale * rows.total_weight
+            total, certainty = log_certainty(rows, mixture, workers)
+        total += rows.log_scale * rows.total_weight
         return -2.0 * (total + certainty) + self.n_parameters * float(np.log(rows.total_weight))
 
     def to_dict(self) -> dict[str, Any]:

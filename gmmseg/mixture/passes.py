@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.covariance import COVARIANCE_TYPES, whitening
+from gmmseg.mixture.covariance import COVARIANCE_TYPES, squared_distances, whitening
 from gmmseg.mixture.rows import Rows, padded_features, row_groups
 from gmmseg.mixture.statistics import Statistics
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from gmmseg.mixture.mixture import Mixture
 
 __all__ = [
+    "Packed",
+    "distance_rows",
     "label_rows",
     "log_certainty_of_rows",
     "log_density_rows",
+    "pack_factors",
     "posterior_rows",
     "statistics_of_rows",
 ]
@@ -48,6 +51,12 @@ def pack(mixture: Mixture, dtype: np.dtype[Any]) -> Packed:
     with np.errstate(divide="ignore"):
         logs = (np.log(mixture.weights) + log_det) / _LOG2
     logs -= 0.5 * mixture.n_features * np.log2(2 * np.pi)
+    return pack_factors(mixture, factors, logs, dtype)
+
+
+def pack_factors(mixture: Mixture, factors: Array, logs: Array, dtype: np.dtype[Any]) -> Packed:
+    """The means of a mixture with given whitening factors and base-2 logs of its components."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
     logs = np.maximum(logs, _LOG2_OF_NOTHING).astype(dtype)
     means = mixture.means.astype(dtype)
     layout = _pack_matrices if kind.is_matrix else _pack_diagonals
@@ -90,14 +99,17 @@ def _pad_columns(values: NDArray[Any], n_columns: int) -> NDArray[Any]:
     return padded
 
 
-def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statistics:
+def statistics_of_rows(
+    rows: Rows, mixture: Mixture, workers: Workers, packed: Packed | None = None
+) -> Statistics:
     """One pass of the E-step over all rows: the sums that the M-step needs.
 
     `mixture` is in the frame of `rows`. The log-likelihood is that of the rows in the frame.
+    Here and below `packed` stands for the mixture where it is not packed as a whole.
     """
     from gmmseg.mixture._kernels import em_pass
 
-    packed = pack(mixture, rows.dtype)
+    packed = packed or pack(mixture, rows.dtype)
     n_components, padded = packed.parameters.means.shape
     is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
     second_shape = (n_components, padded, padded) if is_matrix else (n_components, padded)
@@ -137,14 +149,16 @@ def _symmetric(second: Array) -> Array:
     return lower + np.tril(second, -1).transpose(0, 2, 1)
 
 
-def log_certainty_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> tuple[float, float]:
+def log_certainty_of_rows(
+    rows: Rows, mixture: Mixture, workers: Workers, packed: Packed | None = None
+) -> tuple[float, float]:
     """Log-likelihood in the frame, and the sum of the logarithms of every row's largest posterior.
 
     Both weighted, in nats; together they are the likelihood of the rows with their labels.
     """
     from gmmseg.mixture._kernels import certainty_pass
 
-    packed = pack(mixture, rows.dtype)
+    packed = packed or pack(mixture, rows.dtype)
     groups = row_groups(rows.n_samples)
     sums = np.zeros((len(groups), 2))
 
@@ -158,11 +172,17 @@ def log_certainty_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> tup
     return float(log_likelihood), float(certainty)
 
 
-def label_rows(rows: Rows, mixture: Mixture, workers: Workers, labels: NDArray[Any]) -> None:
+def label_rows(
+    rows: Rows,
+    mixture: Mixture,
+    workers: Workers,
+    labels: NDArray[Any],
+    packed: Packed | None = None,
+) -> None:
     """Write the index of the most probable component of every row to `labels` (N,)."""
     from gmmseg.mixture._kernels import label_pass
 
-    packed = pack(mixture, rows.dtype)
+    packed = packed or pack(mixture, rows.dtype)
 
     def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
         label_pass(blocks, block, n, packed.logs, packed.parameters, labels[row : row + n])
@@ -170,29 +190,54 @@ def label_rows(rows: Rows, mixture: Mixture, workers: Workers, labels: NDArray[A
     _for_all(rows, workers, write)
 
 
-def posterior_rows(rows: Rows, mixture: Mixture, workers: Workers, out: NDArray[Any]) -> None:
+def posterior_rows(
+    rows: Rows,
+    mixture: Mixture,
+    workers: Workers,
+    out: NDArray[Any],
+    packed: Packed | None = None,
+) -> None:
     """Write the posterior of every row to `out` (K, N)."""
-    _densities(rows, mixture, workers, out, np.empty(0, rows.dtype))
+    _densities(rows, mixture, workers, out, np.empty(0, rows.dtype), packed)
 
 
-def log_density_rows(rows: Rows, mixture: Mixture, workers: Workers) -> NDArray[Any]:
+def log_density_rows(
+    rows: Rows, mixture: Mixture, workers: Workers, packed: Packed | None = None
+) -> NDArray[Any]:
     """Natural log density of every row, in the units of the data that `rows` was made from."""
     log2_density = np.empty(rows.n_samples, rows.dtype)
-    _densities(rows, mixture, workers, np.empty((0, 0), rows.dtype), log2_density)
-    return log2_density * rows.dtype.type(_LOG2) + rows.dtype.type(rows.frame.log_scale)
+    _densities(rows, mixture, workers, np.empty((0, 0), rows.dtype), log2_density, packed)
+    return log2_density * rows.dtype.type(_LOG2) + rows.dtype.type(rows.log_scale)
 
 
 def _densities(
-    rows: Rows, mixture: Mixture, workers: Workers, posterior: NDArray[Any], log2: NDArray[Any]
+    rows: Rows,
+    mixture: Mixture,
+    workers: Workers,
+    posterior: NDArray[Any],
+    log2: NDArray[Any],
+    packed: Packed | None,
 ) -> None:
     from gmmseg.mixture._kernels import posterior_pass
 
-    packed = pack(mixture, rows.dtype)
+    packed = packed or pack(mixture, rows.dtype)
 
     def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
         posterior_pass(blocks, block, n, packed.logs, packed.parameters, row, posterior, log2)
 
     _for_all(rows, workers, write)
+
+
+def distance_rows(rows: Rows, mixture: Mixture, out: Array) -> None:
+    """Write the Mahalanobis distance of every row to every component to `out` (N, K)."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    expanded = kind.expand(mixture.covariances, mixture.n_components, mixture.n_features)
+    factors, _ = whitening(np.ascontiguousarray(expanded))
+    for blocks, _, n, row in rows.pieces(0, rows.n_samples):
+        x = blocks[:, : rows.n_features].transpose(0, 2, 1).reshape(-1, rows.n_features)[:n]
+        for k, factor in enumerate(factors):
+            squared = squared_distances(x - mixture.means[k], factor)
+            out[row : row + n, k] = np.sqrt(squared)
 
 
 def _for_all(

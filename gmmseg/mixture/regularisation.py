@@ -18,10 +18,11 @@ from gmmseg.mixture.covariance import (
     squared_distances,
     whitening,
 )
+from gmmseg.mixture.missing import e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.passes import statistics_of_rows
-from gmmseg.mixture.rows import GAPS, Rows
+from gmmseg.mixture.patterns import AnyRows
+from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
 __all__ = ["Prior", "RatioBound", "Regularisation", "ridge_of"]
@@ -172,7 +173,7 @@ class Regularisation:
         cls,
         options: EMOptions,
         n_components: int,
-        rows: Rows,
+        rows: AnyRows,
         variance: Array,
         workers: Workers,
         ridge: Array | None = None,
@@ -220,14 +221,18 @@ class Regularisation:
         )
 
 
-def moments_of(rows: Rows, kind: CovarianceType, workers: Workers) -> tuple[Array, Array]:
-    """Mean (D,) and second moments, (D, D) or (D,), of all rows about it, by one pass."""
+def moments_of(rows: AnyRows, kind: CovarianceType, workers: Workers) -> tuple[Array, Array]:
+    """Mean (D,) and second moments, (D, D) or (D,), of all rows about it, by one pass.
+
+    Gaps count as values of the standard normal distribution, which the data have about in their
+    frame.
+    """
     name = "full" if kind.is_matrix else "diag"
     d = rows.n_features
     shape = np.eye(d) if kind.is_matrix else np.ones(d)
     one = Mixture.trusted(np.ones(1), np.zeros((1, d)), shape[None], name)
-    statistics = statistics_of_rows(rows, one, workers)
+    statistics = e_step(rows, one, workers)
     if not statistics.is_finite:
-        raise InvalidDataError(GAPS)
+        raise InvalidDataError(INFINITY)
     found = statistics.m_step(one, np.zeros(d))
     return found.means[0], found.covariances[0]

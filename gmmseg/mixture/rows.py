@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture._threads import Workers
 
-__all__ = ["GAPS", "Frame", "Rows", "as_rows", "check_weights", "row_groups"]
+__all__ = ["INFINITY", "Frame", "Rows", "as_rows", "check_weights", "row_groups"]
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,9 @@ _GROUP_MEMORY = 32 << 20
 # values of unmarked nodata are met there. No Gaussian tells such distances apart.
 _FARTHEST = 1e12
 
-GAPS = "X contains NaN or infinity. Leave those rows out: X[np.isfinite(X).all(axis=1)]."
+INFINITY = (
+    "X contains infinity. Say that those values were not observed, by NaN: X[np.isinf(X)] = np.nan."
+)
 
 # Integers of up to 16 bits are exact in float32.
 _SINGLE = frozenset("?bBhHef")
@@ -90,11 +92,28 @@ class Rows:
     weights : ndarray of shape (N,), float64, or None
         None = all 1.
     frame : Frame
+    index : ndarray of shape (n,), optional
+        The rows of `X` that these rows are; all by default.
+    observed : ndarray of bool, shape (D,), optional
+        False = not to be read: the feature is 0 in every row. All are read by default.
     """
 
-    def __init__(self, X: NDArray[Any], weights: Array | None, frame: Frame) -> None:
+    def __init__(
+        self,
+        X: NDArray[Any],
+        weights: Array | None,
+        frame: Frame,
+        *,
+        index: NDArray[Any] | None = None,
+        observed: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.n_samples, self.n_features = X.shape
+        if index is not None:
+            self.n_samples = len(index)
+            weights = None if weights is None else weights[index]
         self.frame = frame
+        self.index = index
+        self.observed = np.ones(self.n_features, bool) if observed is None else observed
         self.dtype = working_dtype(X)
         self._X = X
         self._origin = frame.origin.astype(self.dtype)
@@ -102,16 +121,26 @@ class Rows:
         #: Weights are kept in units of about the largest: any magnitude fits the type.
         self.weight_unit = 1.0
         self._weights = np.empty(0, self.dtype)
-        if weights is not None:
+        if weights is not None and len(weights):
             self.weight_unit = float(2.0 ** np.floor(np.log2(weights.max())))
             self._weights = (weights / self.weight_unit).astype(self.dtype)
         self.total_weight = float(self.n_samples if weights is None else weights.sum())
         self._has_idle_rows = bool(self._weights.size) and not self._weights.all()
         self._blocks: NDArray[Any] | None = None
 
+    @property
+    def log_scale(self) -> float:
+        """What the log density of a row gains by going back from the frame to the data's units."""
+        return float(np.log(self.frame.scale[self.observed]).sum())
+
+    @property
+    def copy_size(self) -> int:
+        """Bytes of all rows in blocks."""
+        return math.ceil(self.n_samples / BLOCK) * BLOCK * self.n_features * self.dtype.itemsize
+
     def preload(self, workers: Workers) -> None:
         """Copy all rows into blocks if they are few enough: passes are then faster."""
-        if self.n_samples * self.n_features * self.dtype.itemsize > _LARGEST_COPY:
+        if self.copy_size > _LARGEST_COPY:
             return
         blocks = self._empty_blocks(self.n_samples)
         groups = row_groups(self.n_samples)
@@ -160,13 +189,24 @@ class Rows:
         chosen, weights = self._choose(n, rng)
         planes = np.empty((self.n_features, len(chosen)), self.dtype)
         for d in range(self.n_features):
-            planes[d] = self._to_frame(self._X[chosen, d], d)
+            planes[d] = self._to_frame(self._column(chosen, d), d)
         return planes, weights
+
+    def planes(self, start: int, stop: int) -> NDArray[Any]:
+        """The rows start:stop in the frame, (D, stop - start); 0 where not observed."""
+        planes = np.zeros((self.n_features, stop - start), self.dtype)
+        for d in np.flatnonzero(self.observed).tolist():
+            planes[d] = self._to_frame(self._column(slice(start, stop), d), d)
+        return planes
+
+    def _column(self, rows: slice | NDArray[np.intp], d: int) -> NDArray[Any]:
+        return self._X[rows if self.index is None else self.index[rows], d]
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Values (m, D) as they are, and weights (m,), of rows drawn as `sample` draws them."""
         chosen, weights = self._choose(n, rng)
-        return self._X[chosen].astype(np.float64), weights
+        rows = chosen if self.index is None else self.index[chosen]
+        return self._X[rows].astype(np.float64), weights
 
     def _choose(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
         if self.n_samples > n:
@@ -219,7 +259,10 @@ class Rows:
         """Fill `blocks` with the rows start:stop."""
         idle = self._weights[start:stop] == 0 if self._has_idle_rows else None
         for d in range(self.n_features):
-            values = self._to_frame(self._X[start:stop, d], d)
+            if not self.observed[d]:
+                blocks[:, d] = 0
+                continue
+            values = self._to_frame(self._column(slice(start, stop), d), d)
             if idle is not None:  # whatever stands there: even infinity must count for nothing
                 values[idle] = 0
             _fill(blocks[:, d], values)

@@ -13,7 +13,8 @@ from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg.errors import InvalidParameterError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.em import Callback, Fit, Fitter, Metric
+from gmmseg.mixture.fitter import Fit, Fitter, Metric
+from gmmseg.mixture.loop import Callback
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.rows import as_rows, check_weights
 

@@ -84,7 +84,7 @@ class Statistics:
 
     @property
     def is_finite(self) -> bool:
-        """False when a row held NaN or infinity."""
+        """False when a row held infinity."""
         parts = (self.log_likelihood, self.nk, self.first, self.second)
         return all(bool(np.isfinite(part).all()) for part in parts)
 
@@ -149,10 +149,11 @@ class Statistics:
         outer = self.nk[:, None, None] * delta[:, :, None] * delta[:, None, :]
         return self.second - outer + rounding[:, :, None] * np.eye(delta.shape[1])
 
-    def out_of_frame(self, frame: Frame, mixture: Mixture) -> Statistics:
+    def out_of_frame(self, frame: Frame, mixture: Mixture, log_scale: float) -> Statistics:
         """These statistics in the units of the data, about the means of `mixture`.
 
-        `mixture` is the one they were accumulated with, in the units of the data.
+        `mixture` is the one they were accumulated with, in the units of the data; `log_scale` what
+        the mean log density of the rows gains.
         """
         is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
         # the kernels' means are rounded to their type: go over to the exact ones
@@ -171,7 +172,7 @@ class Statistics:
             first=first / frame.scale,
             second=second,
             about=mixture.means,
-            log_likelihood=self.log_likelihood + frame.log_scale * self.weight,
+            log_likelihood=self.log_likelihood + log_scale * self.weight,
             weight=self.weight,
             epsilon=self.epsilon,
         )

@@ -1,0 +1,308 @@
+"""Rows made ready once, and the best fit to them from several starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmmseg.errors import (
+    ConvergenceWarning,
+    DegenerateDataWarning,
+    GmmsegWarning,
+    InvalidDataError,
+    InvalidParameterError,
+)
+from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.certificate import Certificate, certify, sample_rows
+from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.loop import Callback, Progress, Run, run_em
+from gmmseg.mixture.missing import log_certainty
+from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.patterns import AnyRows, GappedRows, Patterns, find_patterns
+from gmmseg.mixture.regularisation import Regularisation
+from gmmseg.mixture.rows import INFINITY, Frame, Rows, working_dtype
+from gmmseg.mixture.seeding import (
+    SAMPLE_SIZE,
+    STARTS,
+    Sample,
+    start_from_labels,
+    start_from_means,
+)
+from gmmseg.mixture.statistics import SMALLEST_VARIANCE
+from gmmseg.mixture.unobserved import (
+    known_features,
+    metric_of_known,
+    narrowed,
+    start_of_known,
+    unknown_warning,
+    widened,
+)
+
+__all__ = ["Fit", "Fitter", "Metric"]
+
+Array = NDArray[np.float64]
+
+_LOOK = SAMPLE_SIZE // 8
+
+#: From the standard deviation of each feature to its factor in the distances of the start.
+Metric = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """What EM found.
+
+    Attributes
+    ----------
+    mixture : Mixture
+    log_likelihood : float
+        Total log-likelihood of the rows under `mixture`, in nats.
+    history : tuple of float
+        Mean log-likelihood per unit of weight of the start, after every EM step and every leap
+        that was taken; the last is that of `mixture`. With a prior, the logarithm of its density
+        relative to its mode, per unit of weight, is added. It never falls.
+    converged : bool
+    n_iter : int
+        Passes over the rows that changed the parameters, or tried to.
+    warnings : tuple of GmmsegWarning
+        What a person should know: not converged, components without rows.
+    certificate : Certificate or None
+        What fitting by a sample first may have cost; None when every pass saw every row.
+        `history` and `n_iter` then tell of the passes over all rows.
+    """
+
+    mixture: Mixture
+    log_likelihood: float
+    history: tuple[float, ...]
+    converged: bool
+    n_iter: int
+    warnings: tuple[GmmsegWarning, ...] = ()
+    certificate: Certificate | None = None
+
+
+class Fitter:
+    """Rows made ready once, for any number of fits.
+
+    The covariance types of all fits must be either isotropic or not. `metric` and `ridge` as in
+    `fit_rows`.
+    """
+
+    def __init__(
+        self,
+        array: NDArray[Any],
+        weights: Array | None,
+        metric: Metric | None,
+        options: EMOptions,
+        workers: Workers,
+        ridge: float | None = None,
+    ) -> None:
+        metric = metric or _reciprocal
+        patterns = find_patterns(array, weights)
+        self._known = known_features(patterns, array.shape[1])
+        if not self._known.all():
+            array, metric = array[:, self._known], metric_of_known(metric, self._known)
+            patterns = find_patterns(array, weights)
+        self._rows, self._sample = _prepare(array, weights, patterns, metric, options, workers)
+        self._workers = workers
+        self._ridge = None if ridge is None else ridge * self._rows.frame.scale**2
+
+    def fit(
+        self,
+        n_components: int,
+        options: EMOptions,
+        *,
+        start: Mixture | ArrayLike | None = None,
+        at_rest: Callable[[Progress], bool] | None = None,
+        callback: Callback | None = None,
+    ) -> Fit:
+        """The best fit from one or several starts, in the units of the data."""
+        rows, workers = self._rows, self._workers
+        rules, starts = self._begin(n_components, options, start)
+        small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
+        runs = [
+            run_em(
+                small or rows, rules.admitted(mixture), rules, options, workers, callback,
+                at_rest=at_rest or options.at_rest,
+            )
+            for mixture in starts
+        ]  # fmt: skip
+        run = max(runs, key=lambda run: run.history[-1])
+        certificate = None
+        if small is not None:
+            run, certificate = certify(rows, small, run, rules, options, workers, callback)
+        fit = _in_units(run, rows, options, certificate)
+        if self._known.all():
+            return fit
+        told = (*fit.warnings, unknown_warning(self._known))
+        return replace(fit, mixture=widened(fit.mixture, self._known), warnings=told)
+
+    def start(self, n_components: int, options: EMOptions) -> Mixture:
+        """Where the first run of `fit` would begin, in the units of the data."""
+        start = self._begin(n_components, options, None)[1][0]
+        return widened(start.out_of_frame(self._rows.frame), self._known)
+
+    def _begin(
+        self, n_components: int, options: EMOptions, start: Mixture | ArrayLike | None
+    ) -> tuple[Regularisation, list[Mixture]]:
+        rows, sample = self._rows, self._sample
+        rules = Regularisation.of(
+            options, n_components, rows, sample.variance, self._workers, self._ridge
+        )
+        sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
+        start = start_of_known(start, self._known)
+        return rules, _starts(rows, sample, n_components, options, start)
+
+    def log_certainty(self, mixture: Mixture) -> float:
+        """Sum over the rows of the logarithm of the largest posterior."""
+        own = narrowed(mixture, self._known).in_frame(self._rows.frame)
+        return log_certainty(self._rows, own, self._workers)[1]
+
+
+def _prepare(
+    array: NDArray[Any],
+    weights: Array | None,
+    patterns: Patterns | None,
+    metric: Metric,
+    options: EMOptions,
+    workers: Workers,
+) -> tuple[AnyRows, Sample]:
+    """Rows in a frame of their own, and the sample of them on which starts are found."""
+
+    def rows_in(frame: Frame) -> AnyRows:
+        if patterns is None:
+            return Rows(array, weights, frame)
+        return GappedRows(array, weights, frame, patterns)
+
+    rng = np.random.default_rng(options.rng)
+    isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
+    # two looks: moments of a few rows about one of them settle the frame
+    mean, deviation = _moments(*rows_in(Frame.identity(array.shape[1])).look(_LOOK, rng), array)
+    rows = rows_in(Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic))
+    rows.preload(workers)
+    planes, sample_weights = rows.sample(SAMPLE_SIZE, rng)
+    if patterns is None and np.isnan(planes).any():
+        raise InvalidDataError(INFINITY)
+    scale = rows.frame.scale
+
+    def metric_in_frame(deviations: Array) -> Array:
+        return metric(deviations / scale) / scale
+
+    return rows, Sample(planes, sample_weights, metric_in_frame)
+
+
+def _moments(values: Array, weights: Array, array: NDArray[Any]) -> tuple[Array, Array]:
+    """Mean and standard deviation (D,) of the observed values of some rows (n, D) of `array`."""
+    if np.isinf(values).any():
+        raise InvalidDataError(INFINITY)
+    seen = ~np.isnan(values)
+    share = weights / weights.sum()
+    mean, deviation = np.zeros((2, values.shape[1]))
+    for d, column in enumerate(values.T):
+        x, w = column[seen[:, d]], share[seen[:, d]]
+        if not len(x):  # so seldom observed that a look at some rows missed it
+            x = array[np.isfinite(array[:, d]), d][:_LOOK].astype(np.float64)
+            if not len(x):
+                raise InvalidDataError(INFINITY)
+            w = np.ones(len(x))
+        w = w / w.sum()
+        with np.errstate(over="ignore"):
+            mean[d] = w @ (x - x[0]) + x[0]
+            deviation[d] = np.sqrt(w @ (x - mean[d]) ** 2)
+    return mean, deviation
+
+
+def _reciprocal(deviations: Array) -> Array:
+    return 1.0 / np.where(deviations > 0, deviations, 1.0)
+
+
+def _starts(
+    rows: AnyRows,
+    sample: Sample,
+    n_components: int,
+    options: EMOptions,
+    start: Mixture | ArrayLike | None,
+) -> list[Mixture]:
+    """The mixtures to run EM from, in the frame."""
+    frame = rows.frame
+    shape = (n_components, len(sample.planes))
+    if start is None:
+        rng = np.random.default_rng(options.rng)
+        begin = STARTS[options.init]
+        return [
+            begin(sample, n_components, options.covariance_type, rng) for _ in range(options.n_init)
+        ]
+    if isinstance(start, Mixture):
+        if start.means.shape != shape or start.covariance_type != options.covariance_type:
+            raise InvalidParameterError(
+                f"init must be a {options.covariance_type!r} mixture with means of shape {shape}, "
+                f"got {start.covariance_type!r} with {start.means.shape}."
+            )
+        return [start.in_frame(frame)]
+    means = np.asarray(start)
+    if means.ndim == 1 and means.dtype.kind in "iu":
+        if not isinstance(rows, Rows):
+            raise InvalidDataError(
+                "init as a partition needs rows without gaps: X has NaN. Start from means instead."
+            )
+        labels = _check_labels(means, rows.n_samples, n_components)
+        return [start_from_labels(rows, sample, labels, n_components, options.covariance_type)]
+    if means.shape != shape or means.dtype.kind not in "uif" or not np.isfinite(means).all():
+        raise InvalidParameterError(
+            f"init must be finite means of shape {shape}, got shape {means.shape} of "
+            f"{means.dtype}. A partition of the rows is one whole number for each of them."
+        )
+    standard = (means - frame.origin) * frame.scale
+    return [start_from_means(sample, standard, options.covariance_type)]
+
+
+def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> NDArray[Any]:
+    if labels.shape != (n_samples,):
+        raise InvalidParameterError(
+            f"init must be a label for each of the {n_samples} rows, got {len(labels)} labels."
+        )
+    if labels.min() < 0 or labels.max() >= n_components:
+        raise InvalidParameterError(
+            f"init must be labels from 0 to {n_components - 1}, got {labels.min()} to "
+            f"{labels.max()}."
+        )
+    return labels
+
+
+def _in_units(run: Run, rows: AnyRows, options: EMOptions, certificate: Certificate | None) -> Fit:
+    """The result in the units of the data."""
+    gain = rows.log_scale
+    return Fit(
+        mixture=run.mixture.out_of_frame(rows.frame),
+        log_likelihood=run.statistics.log_likelihood + gain * rows.total_weight,
+        history=tuple(value + gain for value in run.history),
+        converged=run.converged,
+        n_iter=run.n_iter,
+        warnings=_warnings(run, options),
+        certificate=certificate,
+    )
+
+
+def _warnings(run: Run, options: EMOptions) -> tuple[GmmsegWarning, ...]:
+    found: list[GmmsegWarning] = []
+    if not run.converged:
+        found.append(
+            ConvergenceWarning(
+                f"EM did not converge in {options.max_iter} iterations. Raise max_iter or tol, "
+                "or use fewer components."
+            )
+        )
+    lost = int(run.statistics.negligible().sum())
+    if lost:
+        total = len(run.statistics.nk)
+        found.append(
+            DegenerateDataWarning(
+                f"{lost} of {total} components have no rows: the data have fewer distinct "
+                f"clusters. Ask for {total - lost}."
+            )
+        )
+    return tuple(found)
