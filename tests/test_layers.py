@@ -29,6 +29,8 @@ LAYERS = (
     ("_texture.py", 2),
     ("smoothing.py", 2),
     ("_smoothing_kernels.py", 2),
+    ("lattice.py", 2),
+    ("random_field.py", 2),
     ("model.py", 2),
     ("labels.py", 2),
     ("classes.py", 2),

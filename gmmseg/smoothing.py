@@ -1,0 +1,258 @@
+"""Spatial prior: neighbours tend to belong to the same class (a hidden Markov random field)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmmseg._check import check_choice, check_integer, check_real
+from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.lattice import NEIGHBOURS, Lattice, check_planes
+from gmmseg.mixture._threads import Workers
+
+__all__ = ["METHODS", "Smoothed", "SmoothingOptions", "smooth"]
+
+#: How the field is solved.
+METHODS = ("mean-field", "icm")
+
+_COUNTS = tuple(sorted({n for counts in NEIGHBOURS.values() for n in counts}))
+
+# The estimate of beta: it starts here, changes with the probabilities in so many rounds at most,
+# and has come to rest when a round changes it less.
+_FIRST_BETA = 0.5
+_LARGEST_BETA = 5.0
+_ROUNDS = 20
+_NEWTON_STEPS = 8
+_BETA_TOL = 1e-2
+_FLAT = 1e-12
+
+#: log2 of no probability at all: nothing outweighs it, yet differences stay numbers.
+_IMPOSSIBLE = np.float32(-1e4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothingOptions:
+    """How strongly neighbouring pixels pull each other into their class.
+
+    Attributes
+    ----------
+    beta : float or "auto"
+        What a nearest neighbour of the same class is worth, in nats. Farther neighbours are worth
+        less in proportion to their distance: the same value means the same at any resolution.
+        0 = off. "auto" = estimated from each image by pseudo-likelihood.
+    neighbours : {4, 8, 6, 18, 26} or None
+        4 or 8 in two dimensions, 6, 18 or 26 in three; None = all that touch.
+    sweeps : int
+        Most sweeps over the image.
+    tol : float
+        Sweeps end when one moves less than this share of the probability to other classes.
+    contrast : float
+        How much edges in the image weaken the ties across them; 0 = off, 1 as in GrabCut.
+    method : {"mean-field", "icm"}
+        Mean field keeps probabilities; iterated conditional modes decide.
+    inside : bool
+        Also use the ties while fitting: EM with a hidden Markov random field.
+    """
+
+    beta: float | str = 0.0
+    neighbours: int | None = None
+    sweeps: int = 10
+    tol: float = 1e-3
+    contrast: float = 0.0
+    method: str = "mean-field"
+    inside: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inside, bool):
+            raise InvalidParameterError(f"inside must be True or False, got {self.inside!r}.")
+        if isinstance(self.beta, str) and self.beta != "auto":
+            raise InvalidParameterError(f"beta must be a number or 'auto', got {self.beta!r}.")
+        if self.neighbours is not None and self.neighbours not in _COUNTS:
+            raise InvalidParameterError(
+                f"neighbours must be one of {', '.join(map(str, _COUNTS))}, "
+                f"got {self.neighbours!r}."
+            )
+        checked: dict[str, Any] = {
+            "sweeps": check_integer(self.sweeps, "sweeps", minimum=1),
+            "tol": check_real(self.tol, "tol", minimum=0.0),
+            "contrast": check_real(self.contrast, "contrast", minimum=0.0),
+            "method": check_choice(self.method, "method", METHODS),
+        }
+        if not isinstance(self.beta, str):
+            checked["beta"] = check_real(self.beta, "beta", minimum=0.0)
+        for name, value in checked.items():  # plain Python numbers: they go to model files
+            object.__setattr__(self, name, value)
+
+    @property
+    def is_on(self) -> bool:
+        """False when every pixel stands for itself."""
+        return self.beta != 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Smoothed:
+    """What smoothing found.
+
+    Attributes
+    ----------
+    probabilities : ndarray, float32
+        Of the shape of the posterior: classes first; 0 where not used.
+    beta : float
+        As given, or as estimated.
+    n_sweeps : int
+    converged : bool
+        Whether the last sweep moved less than `tol`.
+    """
+
+    probabilities: NDArray[np.float32]
+    beta: float
+    n_sweeps: int
+    converged: bool
+
+
+def smooth(
+    posterior: ArrayLike,
+    options: SmoothingOptions,
+    *,
+    mask: ArrayLike | None = None,
+    spacing: Any = None,
+    guide: ArrayLike | None = None,
+    threads: int | None = None,
+) -> Smoothed:
+    """Smooth the posterior of an image's pixels by a Potts field (equation 17 of docs/math.md).
+
+    Parameters
+    ----------
+    posterior : array_like of shape (K, rows, cols) or (K, planes, rows, cols)
+        Probabilities of the classes, each pixel for itself. Need not sum to 1.
+    options : SmoothingOptions
+    mask : array_like of bool, of the image's shape, optional
+        True = use this pixel. Others neither give nor take.
+    spacing : float or sequence of float, optional
+        Size of a pixel along each axis; only the ratios matter.
+    guide : array_like of shape (F, rows, cols) or (F, planes, rows, cols), optional
+        The image whose edges weaken the ties; needed where `contrast` is not 0.
+    threads : int, optional
+        None = as many as this process may use. The result does not depend on it.
+
+    Returns
+    -------
+    Smoothed
+
+    Raises
+    ------
+    InvalidDataError
+        When shapes disagree, or a used pixel has a probability that is negative or not finite.
+    InvalidParameterError
+        When `neighbours` does not suit the number of axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sure = np.full((5, 5), 0.9)
+    >>> sure[2, 2] = 0.4
+    >>> found = smooth([sure, 1 - sure], SmoothingOptions(beta=1.0))
+    >>> bool(found.probabilities[0, 2, 2] > 0.99)
+    True
+    """
+    planes = check_planes(posterior, "posterior")
+    shape = np.shape(posterior)[1:]
+    used = None if mask is None else _as_mask(mask, shape)
+    at_all = True if used is None else used.reshape(planes.shape[1:])
+    if not (np.isfinite(planes) & (planes >= 0)).all(where=at_all):
+        raise InvalidDataError("posterior must be finite and not negative in every used pixel.")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unary = np.log2(planes, out=np.zeros_like(planes), where=at_all)
+    np.maximum(unary, _IMPOSSIBLE, out=unary)
+    weights = planes.sum(axis=(1, 2, 3), dtype=np.float64, where=at_all)
+    with Workers(threads) as workers:
+        lattice = Lattice(shape, workers, neighbours=options.neighbours, mask=used, spacing=spacing)
+        if options.contrast:
+            lattice.weaken(_as_guide(guide, planes.shape), options.contrast)
+        found = relax(lattice, unary, options, weights)
+    return replace(found, probabilities=found.probabilities.reshape(-1, *shape))
+
+
+def relax(
+    lattice: Lattice, unary: NDArray[np.float32], options: SmoothingOptions, weights: ArrayLike
+) -> Smoothed:
+    """Sweep over a lattice until it is at rest.
+
+    Parameters
+    ----------
+    lattice : Lattice
+    unary : ndarray of shape (K, planes, rows, cols), float32, C-contiguous
+        log2 of the posterior, up to a constant for each pixel.
+    options : SmoothingOptions
+    weights : array_like of shape (K,)
+        Shares of the classes, up to a factor; for the estimate of beta.
+    """
+    q = lattice.start(unary)
+    if options.beta == "auto":
+        beta = estimate_beta(lattice, unary, q, weights)
+    else:
+        beta = float(options.beta)
+    hard = options.method == "icm"
+    if hard:
+        lattice.sweep(unary, q, 0.0, hard=True)
+    n_sweeps, moved = 0, np.inf
+    while n_sweeps < options.sweeps and moved >= options.tol:
+        moved = lattice.sweep(unary, q, beta, hard=hard)
+        n_sweeps += 1
+    return Smoothed(
+        probabilities=q, beta=beta, n_sweeps=n_sweeps, converged=bool(moved < options.tol)
+    )
+
+
+def estimate_beta(
+    lattice: Lattice, unary: NDArray[np.float32], q: NDArray[np.float32], weights: ArrayLike
+) -> float:
+    """The beta under which the field that it leads to is most likely, pixel by pixel.
+
+    Sweeps with the beta of the last round alternate with maximising the pseudo-likelihood (Besag
+    1975; with mean fields Celeux, Forbes and Peyrard 2003) by Newton's method: it is concave.
+    `q` is changed in place.
+    """
+    share = np.asarray(weights, dtype=np.float64)
+    field = np.log2(np.maximum(share / share.sum(), 1e-30)).astype(np.float32)
+    beta = _FIRST_BETA
+    for _ in range(_ROUNDS):
+        lattice.sweep(unary, q, beta)
+        before, beta = beta, _most_likely_beta(lattice, q, field, beta)
+        if abs(beta - before) < _BETA_TOL:
+            break
+    return beta
+
+
+def _most_likely_beta(
+    lattice: Lattice, q: NDArray[np.float32], field: NDArray[np.float32], beta: float
+) -> float:
+    for _ in range(_NEWTON_STEPS):
+        slope, curvature = lattice.pseudo_likelihood_slope(q, field, beta)
+        if curvature > -_FLAT:  # no two neighbours differ, or none has a neighbour
+            return _LARGEST_BETA if slope > 0 else beta
+        before, beta = beta, float(np.clip(beta - slope / curvature, 0.0, _LARGEST_BETA))
+        if abs(beta - before) < _BETA_TOL / 4:
+            break
+    return beta
+
+
+def _as_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    used = np.asarray(mask).astype(bool)
+    if used.shape != shape:
+        raise InvalidDataError(f"mask must have the image's shape {shape}, got {used.shape}.")
+    return used
+
+
+def _as_guide(guide: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if guide is None:
+        raise InvalidParameterError("contrast needs a guide: the image whose edges count.")
+    planes = check_planes(guide, "guide")
+    if planes.shape[1:] != shape[1:]:
+        raise InvalidDataError(
+            f"guide must have the posterior's spatial shape {shape[1:]}, got {planes.shape[1:]}."
+        )
+    return planes
