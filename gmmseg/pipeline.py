@@ -22,6 +22,7 @@ from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.segmentation import Segmentation
+from gmmseg.smoothing import SmoothingOptions
 
 __all__ = ["ImageLike", "SegmentOptions", "apply", "fit", "segment"]
 
@@ -41,10 +42,13 @@ class SegmentOptions:
         What pixels are told apart by.
     em : EMOptions
         How the mixture is fitted.
+    smoothing : SmoothingOptions
+        How neighbouring pixels are taken into account; off by default.
     """
 
     features: FeatureSpec = FeatureSpec()
     em: EMOptions = EMOptions()
+    smoothing: SmoothingOptions = SmoothingOptions()
 
 
 def segment(
@@ -219,6 +223,7 @@ def _fit(
         feature_names=names,
         mixture=mixture,
         labels=tuple(range(1, k + 1)),
+        smoothing=options.smoothing,
         provenance=_provenance(images, fitted, options, sum(r.n_pixels for r in rows)),
     )
     return model, tuple(str(warning) for warning in fitted.warnings)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmmseg._check import check_choice, check_integer, check_real
-from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.errors import InvalidDataError, InvalidParameterError, ModelFormatError
 from gmmseg.lattice import NEIGHBOURS, Lattice, check_planes
 from gmmseg.mixture._threads import Workers
 
@@ -70,11 +71,13 @@ class SmoothingOptions:
             raise InvalidParameterError(f"inside must be True or False, got {self.inside!r}.")
         if isinstance(self.beta, str) and self.beta != "auto":
             raise InvalidParameterError(f"beta must be a number or 'auto', got {self.beta!r}.")
-        if self.neighbours is not None and self.neighbours not in _COUNTS:
-            raise InvalidParameterError(
-                f"neighbours must be one of {', '.join(map(str, _COUNTS))}, "
-                f"got {self.neighbours!r}."
-            )
+        if self.neighbours is not None:
+            check_integer(self.neighbours, "neighbours")
+            if self.neighbours not in _COUNTS:
+                listed = ", ".join(map(str, _COUNTS))
+                raise InvalidParameterError(
+                    f"neighbours must be one of {listed}, got {self.neighbours}."
+                )
         checked: dict[str, Any] = {
             "sweeps": check_integer(self.sweeps, "sweeps", minimum=1),
             "tol": check_real(self.tol, "tol", minimum=0.0),
@@ -85,6 +88,30 @@ class SmoothingOptions:
             checked["beta"] = check_real(self.beta, "beta", minimum=0.0)
         for name, value in checked.items():  # plain Python numbers: they go to model files
             object.__setattr__(self, name, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entries: Any) -> SmoothingOptions:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        ModelFormatError
+            When an entry is unknown, missing, of the wrong type or out of range.
+        """
+        names = {field.name for field in fields(cls)}
+        if not isinstance(entries, Mapping):
+            raise ModelFormatError(f"smoothing must be an object, got {type(entries).__name__}.")
+        if odd := sorted(names ^ set(entries), key=str):
+            state = "missing" if odd[0] in names else "not known to this version"
+            raise ModelFormatError(f"smoothing: the entry {odd[0]!r} is {state}.")
+        try:
+            return cls(**entries)
+        except InvalidParameterError as error:
+            raise ModelFormatError(f"smoothing: {error}") from error
 
     @property
     def is_on(self) -> bool:
@@ -238,6 +265,28 @@ def _most_likely_beta(
         if abs(beta - before) < _BETA_TOL / 4:
             break
     return beta
+
+
+def most_probable(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
+    """The most probable class from 1, the lowest of equals; 0 where no class has any probability.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (K, ...)
+    dtype : dtype
+        Of the labels.
+
+    Examples
+    --------
+    >>> most_probable(np.array([[0.2, 0.5, 0.0], [0.8, 0.5, 0.0]]), np.uint8)
+    array([2, 1, 0], dtype=uint8)
+    """
+    labels = np.zeros(probabilities.shape[1:], dtype)
+    best = np.zeros(probabilities.shape[1:], probabilities.dtype)
+    for label, plane in enumerate(probabilities, start=1):
+        np.copyto(labels, label, where=plane > best)
+        np.maximum(best, plane, out=best)
+    return labels
 
 
 def _as_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:

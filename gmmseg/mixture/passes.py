@@ -16,7 +16,14 @@ from gmmseg.mixture.statistics import Statistics
 if TYPE_CHECKING:
     from gmmseg.mixture.mixture import Mixture
 
-__all__ = ["label_rows", "log_density_rows", "posterior_rows", "statistics_of_rows"]
+__all__ = [
+    "label_rows",
+    "log_density_rows",
+    "odds_rows",
+    "posterior_rows",
+    "statistics_of_rows",
+    "statistics_with_shares",
+]
 
 Array = NDArray[np.float64]
 
@@ -90,6 +97,50 @@ def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statis
     from gmmseg.mixture._kernels import em_pass
 
     packed = pack(mixture, rows.dtype)
+
+    def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        em_pass(
+            blocks, block, n, rows.weights(row, n), packed.logs, packed.parameters,
+            sums.nk, sums.first, sums.second, sums.log2_likelihood,
+        )  # fmt: skip
+
+    return _summed(rows, mixture, packed, workers, add)
+
+
+def statistics_with_shares(
+    rows: Rows, mixture: Mixture, workers: Workers, shares: NDArray[Any]
+) -> Statistics:
+    """The sums that the M-step needs, with responsibilities `shares` (K, N) from elsewhere.
+
+    They take the place of the rows' weights too, and the log-likelihood is not known: NaN.
+    """
+    from gmmseg.mixture._kernels import given_pass
+
+    packed = pack(mixture, rows.dtype)
+
+    def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        given_pass(
+            blocks, block, n, shares[:, row : row + n], packed.parameters,
+            sums.nk, sums.first, sums.second,
+        )  # fmt: skip
+        sums.log2_likelihood[0] = np.nan
+
+    return _summed(rows, mixture, packed, workers, add)
+
+
+class _Sums(NamedTuple):
+    """Where one group of rows is summed."""
+
+    nk: Array
+    first: Array
+    second: Array
+    log2_likelihood: Array
+
+
+def _summed(
+    rows: Rows, mixture: Mixture, packed: Packed, workers: Workers, add: Callable[..., None]
+) -> Statistics:
+    """The sums of all rows, group by group."""
     n_components, padded = packed.parameters.means.shape
     is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
     second_shape = (n_components, padded, padded) if is_matrix else (n_components, padded)
@@ -100,11 +151,9 @@ def statistics_of_rows(rows: Rows, mixture: Mixture, workers: Workers) -> Statis
     log2_likelihood = np.zeros((len(groups), 1))
 
     def task(i: int) -> None:
+        sums = _Sums(nk[i], first[i], second[i], log2_likelihood[i])
         for blocks, block, n, row in rows.pieces(*groups[i]):
-            em_pass(
-                blocks, block, n, rows.weights(row, n), packed.logs, packed.parameters,
-                nk[i], first[i], second[i], log2_likelihood[i],
-            )  # fmt: skip
+            add(sums, blocks, block, n, row)
 
     workers.run(task, len(groups))
     n = rows.n_features
@@ -143,6 +192,18 @@ def label_rows(rows: Rows, mixture: Mixture, workers: Workers, labels: NDArray[A
 def posterior_rows(rows: Rows, mixture: Mixture, workers: Workers, out: NDArray[Any]) -> None:
     """Write the posterior of every row to `out` (K, N)."""
     _densities(rows, mixture, workers, out, np.empty(0, rows.dtype))
+
+
+def odds_rows(rows: Rows, mixture: Mixture, workers: Workers, out: NDArray[Any]) -> None:
+    """Write log2 of each posterior over the row's largest to `out` (K, N)."""
+    from gmmseg.mixture._kernels import odds_pass
+
+    packed = pack(mixture, rows.dtype)
+
+    def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        odds_pass(blocks, block, n, packed.logs, packed.parameters, row, out)
+
+    _for_all(rows, workers, write)
 
 
 def log_density_rows(rows: Rows, mixture: Mixture, workers: Workers) -> NDArray[Any]:
