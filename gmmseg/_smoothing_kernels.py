@@ -21,7 +21,8 @@ Conventions of every kernel:
 
 import numpy as np
 
-from gmmseg.mixture._jit import inline, kernel
+from gmmseg.mixture._jit import uncounted_inline as inline
+from gmmseg.mixture._jit import uncounted_kernel as kernel
 from gmmseg.mixture._kernels import exp2
 
 # Buffers are rounded up to whole vectors, unrolled four times: tails would run one by one.
@@ -48,6 +49,12 @@ def _fill(out, value):
 def _copy(source, out):
     for j in range(source.shape[0]):
         out[j] = source[j]
+
+
+@inline
+def _add_constant(source, value, out):
+    for j in range(source.shape[0]):
+        out[j] = source[j] + value
 
 
 @inline
@@ -238,20 +245,14 @@ def _replace(new, row):
 
 
 @kernel
-def relax_pass(unary, q, mask, edges, ties, hard, order, change):
+def relax_pass(unary, q, field, mask, edges, ties, hard, order, work, change):
     """Update the rows in `order`, in place; change[i] receives the sum of changes of the i-th.
 
     `mask` is 1 where a pixel is used, or of size 0. `edges` has what is left of each tie, 0 to 255,
     or is of size 0: see `edge_pass`. With `hard` the most probable class gets all (ICM).
     """
-    n_classes, _, _, n_columns = q.shape
-    widest = _padded(n_columns)
-    pairs_of_row = np.empty(widest, np.uint64)
-    buffers = np.zeros((8, 2 * widest + 2), np.float32)
-    value_even = np.empty((n_classes, widest), np.float32)
-    value_odd = np.empty((n_classes, widest), np.float32)
-    even = np.empty((n_classes, widest + 1), np.float32)
-    odd = np.empty((n_classes, widest + 1), np.float32)
+    n_classes = q.shape[0]
+    pairs_of_row, buffers, value_even, value_odd, even, odd = work
     for i in range(order.shape[0]):
         z, y, start, stop = order[i, 0], order[i, 1], order[i, 2], order[i, 3]
         n = stop - start
@@ -274,7 +275,7 @@ def relax_pass(unary, q, mask, edges, ties, hard, order, change):
             even[k, half] = 0
             odd[k, 0] = 0
         for k in range(n_classes):
-            _copy(unary[k, z, y, start:stop], row)
+            _add_constant(unary[k, z, y, start:stop], field[k], row)
             _pull_of_rows(q[k], edges, ties, z, y, start, stop, buffers[0], buffers[1], row)
             _split(pairs, value_even[k, :half], value_odd[k, :half])
         around_even = (buffers[7, :half], tie_even)
@@ -308,17 +309,15 @@ def _add_scaled(row, tie, out):
 
 
 @kernel
-def affinity_pass(q, mask, edges, ties, field, beta, order, slope, curvature):
+def affinity_pass(q, mask, edges, ties, field, beta, order, work, derivatives, shares):
     """First and second derivatives by `beta` of the log pseudo-likelihood of the rows in `order`.
 
-    Sums over the used pixels of row i go to slope[i] and curvature[i]. `field` (K,) is the log2
-    of the classes' weights; `ties` are those of beta = 1, and `beta` is in base 2 (equation 19 of
-    docs/math.md).
+    Sums over the used pixels of row i go to derivatives[i], those of `q` and of what is expected of
+    it to shares[i, 0] and shares[i, 1]. `field` (K,) is the log2 of what the classes are worth by
+    themselves; `ties` are those of beta = 1, and `beta` is in base 2 (docs/math.md, equation 19).
     """
-    n_classes, _, _, n_columns = q.shape
-    pull = np.empty((n_classes, n_columns), np.float32)
-    expected = np.empty((n_classes, n_columns), np.float32)
-    buffers = np.zeros((6, n_columns + 2), np.float32)
+    n_classes = q.shape[0]
+    buffers, pull, expected = work
     for i in range(order.shape[0]):
         z, y, start, stop = order[i, 0], order[i, 1], order[i, 2], order[i, 3]
         n = stop - start
@@ -343,15 +342,20 @@ def affinity_pass(q, mask, edges, ties, field, beta, order, slope, curvature):
         _fill(seen, np.float32(0))
         for k in range(n_classes):
             s, e, p = pull[k, :n], expected[k, :n], q[k, z, y, start:stop]
+            is_share, has_share = np.float32(0), np.float32(0)
             for j in range(n):
                 r = e[j] * total[j]
                 first += (p[j] - r) * s[j]
                 second += r * s[j] * s[j]
                 seen[j] += r * s[j]
+                is_share += p[j]
+                has_share += r
+            shares[i, 0, k] = is_share
+            shares[i, 1, k] = has_share
         for j in range(n):
             second -= seen[j] * seen[j]
-        slope[i] = first
-        curvature[i] = -second
+        derivatives[i, 0] = first
+        derivatives[i, 1] = -second
 
 
 @inline
@@ -372,10 +376,9 @@ def _forward(e):
 
 
 @kernel
-def contrast_pass(guide, mask, ties, order, squares, pairs):
+def contrast_pass(guide, mask, ties, order, work, squares, pairs):
     """Sums of the squared differences of the tied pairs of row i, and how many there are."""
     _, n_planes, n_rows, n_columns = guide.shape
-    work = np.empty(n_columns, np.float32)
     for i in range(order.shape[0]):
         z, y = order[i, 0], order[i, 1]
         total, n = np.float32(0), 0
@@ -404,13 +407,12 @@ def contrast_pass(guide, mask, ties, order, squares, pairs):
 
 
 @kernel
-def edge_pass(guide, ties, scale, order, edges):
+def edge_pass(guide, ties, scale, order, work, edges):
     """What is left of every tie: 255 exp2(-scale |x_i - x_j|^2), rounded, of the rows in `order`.
 
     edges[e, z, y, x] is for the tie of pixel (z, y, x) to the one at the offset of edge e.
     """
     _, n_planes, n_rows, n_columns = guide.shape
-    work = np.empty(n_columns, np.float32)
     for i in range(order.shape[0]):
         z, y = order[i, 0], order[i, 1]
         for e in range(1, 14):

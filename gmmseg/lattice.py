@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from gmmseg._check import per_axis
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture._threads import Workers
 
-__all__ = ["NEIGHBOURS", "Lattice"]
+__all__ = ["NEIGHBOURS", "Expectations", "Lattice", "Prior"]
 
 Planes = NDArray[np.float32]
 Order = NDArray[np.int64]
@@ -23,10 +24,50 @@ NEIGHBOURS = {2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}
 # Pixels of one task: large enough that starting it counts for nothing, small enough for threads.
 _TASK = 1 << 17
 
+# As in the kernels, which are not imported here, because Numba would come with them.
+LANES = 64
+
+# So many pixels tell the prior as well as more would.
+_ASKED = 1 << 19
+_LEAST_WEIGHT = 1e-30
+
 _LOG2E = 1 / math.log(2.0)
 
 # Equal guides have no contrast; a floor for the mean square keeps 0 / 0 out.
 _SMALLEST_SQUARE = 1e-30
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prior:
+    """What is known of a pixel's class without looking at it.
+
+    Attributes
+    ----------
+    beta : float
+        What a nearest neighbour of the same class is worth, in nats.
+    field : ndarray of shape (K,), float32
+        What a class is worth beyond its weight in the mixture, in base 2.
+    """
+
+    beta: float
+    field: NDArray[np.float32]
+
+
+class Expectations(NamedTuple):
+    """What a prior expects of every pixel from its neighbours, against what the pixels are.
+
+    Attributes
+    ----------
+    slope, curvature : float
+        Derivatives of the log pseudo-likelihood by beta, per used pixel.
+    shares, expected : ndarray of shape (K,)
+        Sums of the classes' probabilities.
+    """
+
+    slope: float
+    curvature: float
+    shares: NDArray[np.float64]
+    expected: NDArray[np.float64]
 
 
 class Lattice:
@@ -89,7 +130,8 @@ class Lattice:
         pairs = [np.empty(len(order), np.int64) for order in tasks]
 
         def look(i: int) -> None:
-            contrast_pass(guide, self._mask, self._ties, tasks[i], squares[i], pairs[i])
+            work = np.empty(self.shape[2], np.float32)
+            contrast_pass(guide, self._mask, self._ties, tasks[i], work, squares[i], pairs[i])
 
         self._workers.run(look, len(tasks))
         n_pairs = max(sum(int(p.sum()) for p in pairs), 1)
@@ -99,7 +141,8 @@ class Lattice:
         self._edges = np.zeros((n_edges, *self.shape), np.uint8)
 
         def write(i: int) -> None:
-            edge_pass(guide, self._ties, scale, tasks[i], self._edges)
+            work = np.empty(self.shape[2], np.float32)
+            edge_pass(guide, self._ties, scale, tasks[i], work, self._edges)
 
         self._workers.run(write, len(tasks))
 
@@ -115,10 +158,10 @@ class Lattice:
     def start(self, unary: Planes) -> Planes:
         """Probabilities without any ties: the softmax of `unary`, 0 where not used."""
         q = np.zeros(unary.shape, np.float32)
-        self.sweep(unary, q, 0.0)
+        self.sweep(unary, q, Prior(beta=0.0, field=np.zeros(len(unary), np.float32)))
         return q
 
-    def sweep(self, unary: Planes, q: Planes, beta: float, *, hard: bool = False) -> float:
+    def sweep(self, unary: Planes, q: Planes, prior: Prior, *, hard: bool = False) -> float:
         """Update every pixel of `q` once, in place.
 
         Parameters
@@ -127,8 +170,7 @@ class Lattice:
             log2 of the posterior, up to a constant for each pixel.
         q : ndarray of that shape
             Probabilities; 0 where not used.
-        beta : float
-            Strength of the tie to the nearest neighbour, in nats.
+        prior : Prior
         hard : bool
             Give all to the most probable class.
 
@@ -139,41 +181,63 @@ class Lattice:
         """
         from gmmseg._smoothing_kernels import relax_pass
 
-        ties = self._strength(beta)
+        ties = self._strength(prior.beta)
         moved = 0.0
         for tasks in self._phases:
             change = [np.empty(len(order), np.float32) for order in tasks]
 
             def task(i: int, tasks: list[Order] = tasks, change: list[Any] = change) -> None:
-                relax_pass(unary, q, self._mask, self._edges, ties, hard, tasks[i], change[i])
+                work = _work_space(len(q), self.shape[2])
+                relax_pass(
+                    unary, q, prior.field, self._mask, self._edges, ties, hard,
+                    tasks[i], work, change[i],
+                )  # fmt: skip
 
             self._workers.run(task, len(tasks))
             moved += sum(float(c.sum(dtype=np.float64)) for c in change)
         return moved / (2 * max(self.n_used, 1))
 
-    def pseudo_likelihood_slope(
-        self, q: Planes, field: NDArray[np.float32], beta: float
-    ) -> tuple[float, float]:
-        """First and second derivative by beta of the log pseudo-likelihood, per used pixel.
+    def expectations(self, q: Planes, weights: NDArray[np.float64], prior: Prior) -> Expectations:
+        """What `prior` expects of every pixel, from its neighbours in `q` and the classes' weights.
 
-        `field` (K,) is the log2 of the classes' weights.
+        Of a large image some rows are asked, evenly spread.
         """
         from gmmseg._smoothing_kernels import affinity_pass
 
-        tasks = _cut(self._spans, self._rows_of_a_task)
-        slope = [np.empty(len(order)) for order in tasks]
-        curvature = [np.empty(len(order)) for order in tasks]
+        step = max(1, self.n_used // _ASKED)
+        tasks = _cut(self._spans[step // 2 :: step], self._rows_of_a_task)
+        sizes = [len(order) for order in tasks]
+        derivatives = [np.empty((n, 2)) for n in sizes]
+        shares = [np.empty((n, 2, len(q))) for n in sizes]
+        field = (np.log2(np.maximum(weights, _LEAST_WEIGHT)) + prior.field).astype(np.float32)
         ties = (self._strength(1.0) / _LOG2E).astype(np.float32)
-        strength = np.float32(beta * _LOG2E)
+        beta = np.float32(prior.beta * _LOG2E)
 
         def task(i: int) -> None:
+            n = self.shape[2]
+            work = np.zeros((6, n + 2), np.float32), *np.empty((2, len(q), n), np.float32)
             affinity_pass(
-                q, self._mask, self._edges, ties, field, strength, tasks[i], slope[i], curvature[i]
-            )
+                q, self._mask, self._edges, ties, field, beta, tasks[i], work,
+                derivatives[i], shares[i],
+            )  # fmt: skip
 
         self._workers.run(task, len(tasks))
-        n = max(self.n_used, 1)
-        return sum(float(s.sum()) for s in slope) / n, sum(float(c.sum()) for c in curvature) / n
+        both = sum(share.sum(axis=0) for share in shares)
+        slope, curvature = sum(d.sum(axis=0) for d in derivatives) / max(both[0].sum(), 1.0)
+        return Expectations(float(slope), float(curvature), *both)
+
+
+def _work_space(n_classes: int, n_columns: int) -> tuple[NDArray[Any], ...]:
+    """What `relax_pass` works in."""
+    half = math.ceil(n_columns / 2 / LANES) * LANES
+    return (
+        np.empty(half, np.uint64),
+        np.zeros((8, 2 * half + 2), np.float32),
+        np.empty((n_classes, half), np.float32),
+        np.empty((n_classes, half), np.float32),
+        np.empty((n_classes, half + 1), np.float32),
+        np.empty((n_classes, half + 1), np.float32),
+    )
 
 
 def _no_bytes() -> NDArray[np.uint8]:

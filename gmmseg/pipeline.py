@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows, pixel_rows
+from gmmseg.random_field import fit_field
 from gmmseg.segmentation import Segmentation
 from gmmseg.smoothing import SmoothingOptions
 
@@ -226,7 +227,27 @@ def _fit(
         smoothing=options.smoothing,
         provenance=_provenance(images, fitted, options, sum(r.n_pixels for r in rows)),
     )
+    if options.smoothing.inside and options.smoothing.is_on:
+        model = _refitted(model, images, rows, options, threads, callback)
     return model, tuple(str(warning) for warning in fitted.warnings)
+
+
+def _refitted(
+    model: Model,
+    images: list[Image],
+    rows: list[PixelRows],
+    options: SegmentOptions,
+    threads: int | None,
+    callback: Callback | None,
+) -> Model:
+    """The model after EM in which pixels look at their neighbours."""
+    found = fit_field(images, rows, model, options.em, threads=threads, callback=callback)
+    field = {"beta": list(found.beta), "n_iter": found.n_iter, "converged": found.converged}
+    return replace(
+        model,
+        mixture=found.mixture.reordered(np.argsort(found.mixture.means[:, 0], kind="stable")),
+        provenance=model.provenance | {"random_field": field},
+    )
 
 
 def _common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +15,22 @@ from gmmseg.features import start_scale
 from gmmseg.image import Image
 from gmmseg.lattice import Lattice
 from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.loop import Callback, largest_change
+from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.passes import odds_rows, statistics_with_shares
+from gmmseg.mixture.rows import Frame, Rows
+from gmmseg.mixture.statistics import Statistics
 from gmmseg.pixels import PixelRows
-from gmmseg.smoothing import Smoothed, relax
+from gmmseg.smoothing import Smoothed, first_prior, learnt_prior, relax
 
 if TYPE_CHECKING:
     from gmmseg.model import Model
 
-__all__ = ["smooth_image"]
+__all__ = ["FieldFit", "fit_field", "smooth_image"]
+
+#: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
+_AT_REST = 1e-4
 
 
 def smooth_image(
@@ -32,9 +45,18 @@ def smooth_image(
     """
     odds = class_odds(model, rows.features, threads=threads)
     weights = np.bincount(model.labels, weights=model.mixture.weights)[1:]
+    options = model.smoothing
     with Workers(threads) as workers:
-        lattice = lattice_of(image, rows, model, workers)
-        return relax(lattice, rows.planes(odds), model.smoothing, weights)
+        lattice = Lattice(
+            image.shape,
+            workers,
+            neighbours=options.neighbours,
+            mask=rows.valid,
+            spacing=image.spacing,
+        )
+        if options.contrast:
+            lattice.weaken(rows.planes(_guide(rows, model, image.ndim)), options.contrast)
+        return relax(lattice, rows.planes(odds), options, weights)
 
 
 def class_odds(model: Model, features: NDArray[Any], *, threads: int | None) -> NDArray[Any]:
@@ -48,29 +70,137 @@ def class_odds(model: Model, features: NDArray[Any], *, threads: int | None) -> 
     return classes
 
 
-def lattice_of(image: Image, rows: PixelRows, model: Model, workers: Workers) -> Lattice:
-    """The ties of an image's used pixels, weakened by its edges if the model says so."""
-    options = model.smoothing
-    lattice = Lattice(
-        image.shape,
-        workers,
-        neighbours=options.neighbours,
-        mask=rows.valid,
-        spacing=image.spacing,
-    )
-    if options.contrast:
-        lattice.weaken(rows.planes(_guide(image, rows, model)), options.contrast)
-    return lattice
-
-
-def _guide(image: Image, rows: PixelRows, model: Model) -> NDArray[Any]:
+def _guide(rows: PixelRows, model: Model, n_axes: int) -> NDArray[Any]:
     """The features whose edges count (F, M), in the scale of the start: all but the place."""
     mixture = model.mixture
+    scale = start_scale(np.sqrt(_variances(mixture)), model.features, n_axes)
+    n = mixture.n_features - (n_axes if model.features.position else 0)
+    centred = rows.features[:, :n] - (mixture.weights @ mixture.means)[:n]
+    return (centred * scale[:n]).T
+
+
+def _variances(mixture: Mixture) -> NDArray[np.float64]:
+    """Variance of every feature under the mixture, (D,)."""
     mean = mixture.weights @ mixture.means
-    squares = mixture.standard_deviations**2 + (mixture.means - mean) ** 2
-    deviations = np.sqrt(mixture.weights @ squares)
-    scale = start_scale(deviations, model.features, image.ndim)
-    n_place = image.ndim if model.features.position else 0
-    n = mixture.n_features - n_place
-    scaled = (rows.features[:, :n] - mean[:n]) * scale[:n]
-    return scaled.T.astype(np.float32)
+    variances: NDArray[np.float64] = mixture.weights @ (
+        mixture.standard_deviations**2 + (mixture.means - mean) ** 2
+    )
+    return variances
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FieldFit:
+    """What EM with a hidden Markov random field found.
+
+    Attributes
+    ----------
+    mixture : Mixture
+    beta : tuple of float
+        Of each image.
+    n_iter : int
+    converged : bool
+    """
+
+    mixture: Mixture
+    beta: tuple[float, ...]
+    n_iter: int
+    converged: bool
+
+
+def fit_field(
+    images: Sequence[Image],
+    rows: Sequence[PixelRows],
+    model: Model,
+    em: EMOptions,
+    *,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> FieldFit:
+    """EM with a hidden Markov random field, from `model` (equations 21 and 22 of docs/math.md).
+
+    Zhang, Brady and Smith (IEEE Trans. Med. Imaging 20 (2001) 45-57), with mean fields in the
+    place of ICM (Celeux, Forbes and Peyrard, Pattern Recognition 36 (2003) 131-144). Every
+    iteration is one sweep and an M-step with the probabilities that it leaves; the statistics of
+    the images add up.
+    """
+    frame = model.mixture._frame
+    mixture = model.mixture.in_frame(frame)
+    ridge = em.reg_covar * _variances(mixture)
+    n_iter, converged = 0, False
+    with Workers(threads) as workers:
+        hidden = [
+            _HiddenField(*pair, model, frame, workers) for pair in zip(images, rows, strict=True)
+        ]
+        while n_iter < em.max_iter and not converged:
+            statistics = reduce(add, [field.statistics(mixture) for field in hidden])
+            following = statistics.m_step(mixture, ridge)
+            change = largest_change(mixture, following)
+            mixture, n_iter, converged = following, n_iter + 1, change < _AT_REST
+            if callback is not None:
+                callback(n_iter, change)
+    return FieldFit(
+        mixture=mixture.out_of_frame(frame),
+        beta=tuple(field.prior.beta for field in hidden),
+        n_iter=n_iter,
+        converged=converged,
+    )
+
+
+class _HiddenField:
+    """The classes of one image's pixels while a mixture is fitted.
+
+    Pixels are rows in the order of the smallest box around the used ones: the rows' posterior is
+    the lattice's, without a copy. Pixels that are not used have no probability, so no weight.
+    """
+
+    def __init__(
+        self, image: Image, rows: PixelRows, model: Model, frame: Frame, workers: Workers
+    ) -> None:
+        options = model.smoothing
+        box = (slice(None),) * image.ndim if rows.valid is None else _box_around(rows.valid)
+        here: Any = (Ellipsis, *box)
+        mask = None if rows.valid is None else rows.valid[box]
+        planes = rows.planes(((rows.features - frame.origin) * frame.scale).T)[here]
+        flat = np.ascontiguousarray(planes).reshape(len(planes), -1)
+        self._rows = Rows(flat.T, None, Frame.identity(len(planes)))
+        self._rows.preload(workers)
+        self._workers = workers
+        self._options = options
+        self._lattice = Lattice(
+            planes.shape[1 + 3 - image.ndim :],
+            workers,
+            neighbours=options.neighbours,
+            mask=mask,
+            spacing=image.spacing,
+        )
+        if options.contrast:
+            guide = rows.planes(_guide(rows, model, image.ndim))[here]
+            self._lattice.weaken(np.ascontiguousarray(guide), options.contrast)
+        self._unary = np.empty((model.mixture.n_components, *self._lattice.shape), np.float32)
+        self._q: NDArray[np.float32] | None = None
+        self.prior = first_prior(options, model.mixture.n_components)
+
+    def statistics(self, mixture: Mixture) -> Statistics:
+        """One sweep under `mixture`, and the sums that the M-step needs."""
+        flat = self._unary.reshape(mixture.n_components, -1)
+        odds_rows(self._rows, mixture, self._workers, flat)
+        if self._q is None:
+            self._q = self._lattice.start(self._unary)
+        self.prior = learnt_prior(
+            self._lattice, self._q, mixture.weights, self.prior, self._options
+        )
+        hard = self._options.method == "icm"
+        self._lattice.sweep(self._unary, self._q, self.prior, hard=hard)
+        shares = self._q.reshape(mixture.n_components, -1)
+        found = statistics_with_shares(self._rows, mixture, self._workers, shares)
+        return replace(found, weight=float(self._lattice.n_used))
+
+
+def _box_around(valid: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The smallest box that holds all used pixels."""
+    box = []
+    for axis in range(valid.ndim):
+        others = tuple(i for i in range(valid.ndim) if i != axis)
+        inside = np.flatnonzero(valid.any(axis=others))
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return tuple(box)

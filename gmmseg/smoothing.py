@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg.errors import InvalidDataError, InvalidParameterError, ModelFormatError
-from gmmseg.lattice import NEIGHBOURS, Lattice, check_planes
+from gmmseg.lattice import NEIGHBOURS, Expectations, Lattice, Prior, check_planes
 from gmmseg.mixture._threads import Workers
 
 __all__ = ["METHODS", "Smoothed", "SmoothingOptions", "smooth"]
@@ -21,14 +21,13 @@ METHODS = ("mean-field", "icm")
 
 _COUNTS = tuple(sorted({n for counts in NEIGHBOURS.values() for n in counts}))
 
-# The estimate of beta: it starts here, changes with the probabilities in so many rounds at most,
-# and has come to rest when a round changes it less.
+# The estimate of beta starts here, ends there, and takes so many steps with each sweep.
 _FIRST_BETA = 0.5
 _LARGEST_BETA = 5.0
-_ROUNDS = 20
-_NEWTON_STEPS = 8
-_BETA_TOL = 1e-2
+_STEPS = 8
+_PRIOR_TOL = 1e-2
 _FLAT = 1e-12
+_LEAST = 1e-6
 
 #: log2 of no probability at all: nothing outweighs it, yet differences stay numbers.
 _IMPOSSIBLE = np.float32(-1e4)
@@ -217,54 +216,63 @@ def relax(
     weights : array_like of shape (K,)
         Shares of the classes, up to a factor; for the estimate of beta.
     """
+    share = np.asarray(weights, dtype=np.float64)
+    share = share / share.sum()
     q = lattice.start(unary)
-    if options.beta == "auto":
-        beta = estimate_beta(lattice, unary, q, weights)
-    else:
-        beta = float(options.beta)
+    prior = first_prior(options, len(unary))
     hard = options.method == "icm"
     if hard:
-        lattice.sweep(unary, q, 0.0, hard=True)
+        lattice.sweep(unary, q, replace(prior, beta=0.0), hard=True)
     n_sweeps, moved = 0, np.inf
     while n_sweeps < options.sweeps and moved >= options.tol:
-        moved = lattice.sweep(unary, q, beta, hard=hard)
+        prior = learnt_prior(lattice, q, share, prior, options)
+        moved = lattice.sweep(unary, q, prior, hard=hard)
         n_sweeps += 1
     return Smoothed(
-        probabilities=q, beta=beta, n_sweeps=n_sweeps, converged=bool(moved < options.tol)
+        probabilities=q,
+        beta=prior.beta,
+        n_sweeps=n_sweeps,
+        converged=bool(moved < options.tol),
     )
 
 
-def estimate_beta(
-    lattice: Lattice, unary: NDArray[np.float32], q: NDArray[np.float32], weights: ArrayLike
-) -> float:
-    """The beta under which the field that it leads to is most likely, pixel by pixel.
+def first_prior(options: SmoothingOptions, n_classes: int) -> Prior:
+    """What is believed before any pixel was looked at."""
+    beta = _FIRST_BETA if isinstance(options.beta, str) else options.beta
+    return Prior(beta=beta, field=np.zeros(n_classes, np.float32))
 
-    Sweeps with the beta of the last round alternate with maximising the pseudo-likelihood (Besag
-    1975; with mean fields Celeux, Forbes and Peyrard 2003) by Newton's method: it is concave.
-    `q` is changed in place.
+
+def learnt_prior(
+    lattice: Lattice,
+    q: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    prior: Prior,
+    options: SmoothingOptions,
+) -> Prior:
+    """The prior under which `q` is most likely, pixel by pixel given its neighbours.
+
+    The pseudo-likelihood (Besag 1975; with mean fields Celeux, Forbes and Peyrard 2003) is concave:
+    beta, if it is "auto", goes by Newton's method, the field by iterative scaling, so that the
+    prior expects as much of every class as there is.
     """
-    share = np.asarray(weights, dtype=np.float64)
-    field = np.log2(np.maximum(share / share.sum(), 1e-30)).astype(np.float32)
-    beta = _FIRST_BETA
-    for _ in range(_ROUNDS):
-        lattice.sweep(unary, q, beta)
-        before, beta = beta, _most_likely_beta(lattice, q, field, beta)
-        if abs(beta - before) < _BETA_TOL:
+    for _ in range(_STEPS):
+        found = lattice.expectations(q, weights, prior)
+        ratio = np.maximum(found.shares, _LEAST) / np.maximum(found.expected, _LEAST)
+        shift = np.log2(ratio).astype(np.float32)
+        beta = prior.beta
+        if options.beta == "auto":
+            beta = _newton(found, beta)
+        change = max(abs(beta - prior.beta), float(np.abs(shift).max()))
+        prior = Prior(beta=beta, field=prior.field + shift)
+        if change < _PRIOR_TOL:
             break
-    return beta
+    return prior
 
 
-def _most_likely_beta(
-    lattice: Lattice, q: NDArray[np.float32], field: NDArray[np.float32], beta: float
-) -> float:
-    for _ in range(_NEWTON_STEPS):
-        slope, curvature = lattice.pseudo_likelihood_slope(q, field, beta)
-        if curvature > -_FLAT:  # no two neighbours differ, or none has a neighbour
-            return _LARGEST_BETA if slope > 0 else beta
-        before, beta = beta, float(np.clip(beta - slope / curvature, 0.0, _LARGEST_BETA))
-        if abs(beta - before) < _BETA_TOL / 4:
-            break
-    return beta
+def _newton(found: Expectations, beta: float) -> float:
+    if found.curvature > -_FLAT:  # no two neighbours differ, or none has a neighbour
+        return _LARGEST_BETA if found.slope > 0 else beta
+    return float(np.clip(beta - found.slope / found.curvature, 0.0, _LARGEST_BETA))
 
 
 def most_probable(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
