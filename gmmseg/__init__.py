@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gmmseg.model import Model, load_model
     from gmmseg.pipeline import SegmentOptions, apply, fit, segment
     from gmmseg.segmentation import Segmentation
+    from gmmseg.smoothing import SmoothingOptions, smooth
 
 _HOME = {
     "EMOptions": "gmmseg.mixture",
@@ -33,12 +34,14 @@ _HOME = {
     "ReadOptions": "gmmseg.io",
     "SegmentOptions": "gmmseg.pipeline",
     "Segmentation": "gmmseg.segmentation",
+    "SmoothingOptions": "gmmseg.smoothing",
     "apply": "gmmseg.pipeline",
     "fit": "gmmseg.pipeline",
     "fit_mixture": "gmmseg.mixture",
     "load_model": "gmmseg.model",
     "read_image": "gmmseg.io",
     "segment": "gmmseg.pipeline",
+    "smooth": "gmmseg.smoothing",
 }
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "ReadOptions",
     "SegmentOptions",
     "Segmentation",
+    "SmoothingOptions",
     "__version__",
     "apply",
     "fit",
@@ -57,6 +61,7 @@ __all__ = [
     "load_model",
     "read_image",
     "segment",
+    "smooth",
 ]
 
 

@@ -59,10 +59,12 @@ class Expectations(NamedTuple):
     Attributes
     ----------
     slope, curvature : float
-        Derivatives of the log pseudo-likelihood by beta, per used pixel.
+        Derivatives of the log pseudo-likelihood by beta.
     shares, expected : ndarray of shape (K,)
         Sums of the classes' probabilities.
     """
+
+    # sums over pixels, all of them: those of several images add up
 
     slope: float
     curvature: float
@@ -223,7 +225,7 @@ class Lattice:
 
         self._workers.run(task, len(tasks))
         both = sum(share.sum(axis=0) for share in shares)
-        slope, curvature = sum(d.sum(axis=0) for d in derivatives) / max(both[0].sum(), 1.0)
+        slope, curvature = sum(d.sum(axis=0) for d in derivatives)
         return Expectations(float(slope), float(curvature), *both)
 
 

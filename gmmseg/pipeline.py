@@ -242,10 +242,11 @@ def _refitted(
 ) -> Model:
     """The model after EM in which pixels look at their neighbours."""
     found = fit_field(images, rows, model, options.em, threads=threads, callback=callback)
-    field = {"beta": list(found.beta), "n_iter": found.n_iter, "converged": found.converged}
+    field = {"beta": found.beta, "n_iter": found.n_iter, "converged": found.converged}
     return replace(
         model,
         mixture=found.mixture.reordered(np.argsort(found.mixture.means[:, 0], kind="stable")),
+        smoothing=replace(model.smoothing, beta=found.beta),
         provenance=model.provenance | {"random_field": field},
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gmmseg.features import start_scale
 from gmmseg.image import Image
-from gmmseg.lattice import Lattice
+from gmmseg.lattice import Lattice, Prior
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.loop import Callback, largest_change
 from gmmseg.mixture.mixture import Mixture
@@ -95,14 +95,14 @@ class FieldFit:
     Attributes
     ----------
     mixture : Mixture
-    beta : tuple of float
-        Of each image.
+        Its weights are what a class is worth where the neighbours do not tell.
+    beta : float
     n_iter : int
     converged : bool
     """
 
     mixture: Mixture
-    beta: tuple[float, ...]
+    beta: float
     n_iter: int
     converged: bool
 
@@ -122,7 +122,11 @@ def fit_field(
     place of ICM (Celeux, Forbes and Peyrard, Pattern Recognition 36 (2003) 131-144). Every
     iteration is one sweep and an M-step with the probabilities that it leaves; the statistics of
     the images add up.
+
+    The shares of the classes are no weights of this model: taken as such they count once more
+    what the neighbours say, and classes die out. The weights are learnt with beta.
     """
+    options = model.smoothing
     frame = model.mixture._frame
     mixture = model.mixture.in_frame(frame)
     ridge = em.reg_covar * _variances(mixture)
@@ -131,18 +135,32 @@ def fit_field(
         hidden = [
             _HiddenField(*pair, model, frame, workers) for pair in zip(images, rows, strict=True)
         ]
+        prior = first_prior(options, model.mixture.n_components)
         while n_iter < em.max_iter and not converged:
-            statistics = reduce(add, [field.statistics(mixture) for field in hidden])
-            following = statistics.m_step(mixture, ridge)
+            unsettled = [field.under(mixture) for field in hidden]
+            prior = learnt_prior(
+                unsettled, mixture.weights, prior, beta=options.beta == "auto", field=True
+            )
+            statistics = reduce(add, [field.statistics(mixture, prior) for field in hidden])
+            following = _weighted(statistics.m_step(mixture, ridge), mixture.weights, prior)
+            prior = replace(prior, field=np.zeros_like(prior.field))  # it is in the weights now
             change = largest_change(mixture, following)
             mixture, n_iter, converged = following, n_iter + 1, change < _AT_REST
             if callback is not None:
                 callback(n_iter, change)
     return FieldFit(
         mixture=mixture.out_of_frame(frame),
-        beta=tuple(field.prior.beta for field in hidden),
+        beta=prior.beta,
         n_iter=n_iter,
         converged=converged,
+    )
+
+
+def _weighted(mixture: Mixture, weights: NDArray[np.float64], prior: Prior) -> Mixture:
+    """The mixture with `weights` as `prior` has corrected them."""
+    worth = weights * np.exp2(prior.field.astype(np.float64))
+    return Mixture.trusted(
+        worth / worth.sum(), mixture.means, mixture.covariances, mixture.covariance_type
     )
 
 
@@ -165,7 +183,6 @@ class _HiddenField:
         self._rows = Rows(flat.T, None, Frame.identity(len(planes)))
         self._rows.preload(workers)
         self._workers = workers
-        self._options = options
         self._lattice = Lattice(
             planes.shape[1 + 3 - image.ndim :],
             workers,
@@ -177,23 +194,28 @@ class _HiddenField:
             guide = rows.planes(_guide(rows, model, image.ndim))[here]
             self._lattice.weaken(np.ascontiguousarray(guide), options.contrast)
         self._unary = np.empty((model.mixture.n_components, *self._lattice.shape), np.float32)
-        self._q: NDArray[np.float32] | None = None
-        self.prior = first_prior(options, model.mixture.n_components)
+        self._hard = options.method == "icm"
+        odds_rows(
+            self._rows,
+            model.mixture.in_frame(frame),
+            workers,
+            self._unary.reshape(len(self._unary), -1),
+        )
+        self._q = self._lattice.start(self._unary)
 
-    def statistics(self, mixture: Mixture) -> Statistics:
-        """One sweep under `mixture`, and the sums that the M-step needs."""
+    def under(self, mixture: Mixture) -> tuple[Lattice, NDArray[np.float32]]:
+        """The lattice and the probabilities so far; what the pixels say is now by `mixture`."""
         flat = self._unary.reshape(mixture.n_components, -1)
         odds_rows(self._rows, mixture, self._workers, flat)
-        if self._q is None:
-            self._q = self._lattice.start(self._unary)
-        self.prior = learnt_prior(
-            self._lattice, self._q, mixture.weights, self.prior, self._options
-        )
-        hard = self._options.method == "icm"
-        self._lattice.sweep(self._unary, self._q, self.prior, hard=hard)
-        shares = self._q.reshape(mixture.n_components, -1)
+        return self._lattice, self._q
+
+    def statistics(self, mixture: Mixture, prior: Prior) -> Statistics:
+        """One sweep, and the sums that the M-step needs."""
+        lattice, q = self._lattice, self._q
+        lattice.sweep(self._unary, q, prior, hard=self._hard)
+        shares = q.reshape(mixture.n_components, -1)
         found = statistics_with_shares(self._rows, mixture, self._workers, shares)
-        return replace(found, weight=float(self._lattice.n_used))
+        return replace(found, weight=float(lattice.n_used))
 
 
 def _box_around(valid: NDArray[np.bool_]) -> tuple[slice, ...]:

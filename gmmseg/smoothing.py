@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg.errors import InvalidDataError, InvalidParameterError, ModelFormatError
-from gmmseg.lattice import NEIGHBOURS, Expectations, Lattice, Prior, check_planes
+from gmmseg.lattice import NEIGHBOURS, Lattice, Prior, check_planes
 from gmmseg.mixture._threads import Workers
 
 __all__ = ["METHODS", "Smoothed", "SmoothingOptions", "smooth"]
@@ -26,7 +26,7 @@ _FIRST_BETA = 0.5
 _LARGEST_BETA = 5.0
 _STEPS = 8
 _PRIOR_TOL = 1e-2
-_FLAT = 1e-12
+_FLAT = 1e-9
 _LEAST = 1e-6
 
 #: log2 of no probability at all: nothing outweighs it, yet differences stay numbers.
@@ -54,7 +54,8 @@ class SmoothingOptions:
     method : {"mean-field", "icm"}
         Mean field keeps probabilities; iterated conditional modes decide.
     inside : bool
-        Also use the ties while fitting: EM with a hidden Markov random field.
+        Also use the ties while fitting: EM with a hidden Markov random field. The mixture's
+        weights are then what a class is worth where its neighbours do not tell.
     """
 
     beta: float | str = 0.0
@@ -225,7 +226,8 @@ def relax(
         lattice.sweep(unary, q, replace(prior, beta=0.0), hard=True)
     n_sweeps, moved = 0, np.inf
     while n_sweeps < options.sweeps and moved >= options.tol:
-        prior = learnt_prior(lattice, q, share, prior, options)
+        if options.beta == "auto":
+            prior = learnt_prior([(lattice, q)], share, prior, beta=True)
         moved = lattice.sweep(unary, q, prior, hard=hard)
         n_sweeps += 1
     return Smoothed(
@@ -243,36 +245,47 @@ def first_prior(options: SmoothingOptions, n_classes: int) -> Prior:
 
 
 def learnt_prior(
-    lattice: Lattice,
-    q: NDArray[np.float32],
+    hidden: Sequence[tuple[Lattice, NDArray[np.float32]]],
     weights: NDArray[np.float64],
     prior: Prior,
-    options: SmoothingOptions,
+    *,
+    beta: bool = False,
+    field: bool = False,
 ) -> Prior:
-    """The prior under which `q` is most likely, pixel by pixel given its neighbours.
+    """The prior under which probabilities are most likely, pixel by pixel given its neighbours.
 
     The pseudo-likelihood (Besag 1975; with mean fields Celeux, Forbes and Peyrard 2003) is concave:
-    beta, if it is "auto", goes by Newton's method, the field by iterative scaling, so that the
-    prior expects as much of every class as there is.
+    beta goes by Newton's method, the field by iterative scaling, so that the prior expects as
+    much of every class as there is (equations 19 and 20 of docs/math.md).
+
+    Parameters
+    ----------
+    hidden : sequence of (Lattice, ndarray of shape (K, planes, rows, cols))
+        The images with the probabilities of their pixels.
+    weights : ndarray of shape (K,)
+        Of the classes in the mixture.
+    prior : Prior
+        Where to start.
+    beta, field : bool
+        Which of them to learn; the other stays.
     """
-    for _ in range(_STEPS):
-        found = lattice.expectations(q, weights, prior)
-        ratio = np.maximum(found.shares, _LEAST) / np.maximum(found.expected, _LEAST)
-        shift = np.log2(ratio).astype(np.float32)
-        beta = prior.beta
-        if options.beta == "auto":
-            beta = _newton(found, beta)
-        change = max(abs(beta - prior.beta), float(np.abs(shift).max()))
-        prior = Prior(beta=beta, field=prior.field + shift)
+    for _ in range(_STEPS if beta or field else 0):
+        found = [lattice.expectations(q, weights, prior) for lattice, q in hidden]
+        slope, curvature, shares, expected = (sum(part) for part in zip(*found, strict=True))
+        ratio = np.maximum(shares, _LEAST) / np.maximum(expected, _LEAST)
+        shift = np.log2(ratio).astype(np.float32) if field else np.zeros_like(prior.field)
+        following = _newton(slope, curvature, prior.beta) if beta else prior.beta
+        change = max(abs(following - prior.beta), float(np.abs(shift).max()))
+        prior = Prior(beta=following, field=prior.field + shift)
         if change < _PRIOR_TOL:
             break
     return prior
 
 
-def _newton(found: Expectations, beta: float) -> float:
-    if found.curvature > -_FLAT:  # no two neighbours differ, or none has a neighbour
-        return _LARGEST_BETA if found.slope > 0 else beta
-    return float(np.clip(beta - found.slope / found.curvature, 0.0, _LARGEST_BETA))
+def _newton(slope: float, curvature: float, beta: float) -> float:
+    if curvature > -_FLAT:  # no two neighbours differ, or none has a neighbour
+        return _LARGEST_BETA if slope > 0 else beta
+    return float(np.clip(beta - slope / curvature, 0.0, _LARGEST_BETA))
 
 
 def most_probable(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any]:

@@ -40,6 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     groups.add_threads(parser)
     groups.add_features(parser)
     groups.add_em(parser)
+    groups.add_smoothing(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_messages(parser)
@@ -49,7 +50,9 @@ def run(args: Namespace) -> int:
     """Fit the model. One image that cannot be read fails all: a model of the rest is another."""
     console = groups.console_of(args)
     options = SegmentOptions(
-        features=groups.options_of(args, FeatureSpec), em=groups.options_of(args, EMOptions)
+        features=groups.options_of(args, FeatureSpec),
+        em=groups.options_of(args, EMOptions),
+        smoothing=groups.smoothing_of(args),
     )
     reading = groups.options_of(args, ReadOptions)
     inputs, output = find_inputs(args.inputs), Path(args.output)

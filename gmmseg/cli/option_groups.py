@@ -7,11 +7,11 @@ name, with the dataclass's own default.
 from __future__ import annotations
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, _ArgumentGroup
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from gmmseg.cli.console import Console
-from gmmseg.cli.values import comma_separated, number_or_nan, positive_integer
+from gmmseg.cli.values import comma_separated, number_or_auto, number_or_nan, positive_integer
 from gmmseg.feature_spec import COLOUR_SPACES, FeatureSpec
 from gmmseg.image import AXES
 from gmmseg.io import ReadOptions
@@ -19,6 +19,7 @@ from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
 from gmmseg.outputs import PROBABILITY_FORMATS, OutputOptions
+from gmmseg.smoothing import METHODS, SmoothingOptions
 
 __all__ = [
     "add_classes",
@@ -30,9 +31,11 @@ __all__ = [
     "add_outputs",
     "add_pixels",
     "add_reading",
+    "add_smoothing",
     "add_threads",
     "console_of",
     "options_of",
+    "smoothing_of",
 ]
 
 Options = TypeVar("Options")
@@ -209,6 +212,73 @@ def _add_convergence(group: _ArgumentGroup, default: EMOptions) -> None:
         const=0.0,
         help="fit all pixels from the start: --gap 0",
     )
+
+
+def add_smoothing(parser: ArgumentParser) -> None:
+    """`SmoothingOptions`."""
+    default = SmoothingOptions()
+    group = parser.add_argument_group("smoothing: neighbouring pixels tend to be of one class")
+    group.add_argument(
+        "--smooth",
+        dest="beta",
+        metavar="BETA",
+        type=number_or_auto,
+        default=default.beta,
+        help="what a neighbour of the same class is worth, in nats; about 1 for pictures, 0.3 for "
+        "volumes; auto estimates it from each image (default: %(default)g, off)",
+    )
+    group.add_argument(
+        "--neighbours",
+        "--neighbors",
+        metavar="N",
+        type=positive_integer,
+        default=default.neighbours,
+        help="4 or 8 of a pixel, 6, 18 or 26 of a voxel (default: all that touch)",
+    )
+    group.add_argument(
+        "--contrast",
+        metavar="C",
+        type=float,
+        default=default.contrast,
+        help="how much edges in the image weaken the ties across them; 1 as GrabCut does "
+        "(default: %(default)g, not at all)",
+    )
+    group.add_argument(
+        "--sweeps",
+        metavar="N",
+        type=positive_integer,
+        default=default.sweeps,
+        help="most sweeps over the image (default: %(default)s)",
+    )
+    group.add_argument(
+        "--smooth-tol",
+        dest="smooth_tol",
+        metavar="T",
+        type=float,
+        default=default.tol,
+        help="sweeps end when one moves less than this share of the probability "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--smooth-method",
+        dest="method",
+        choices=METHODS,
+        default=default.method,
+        help="mean fields keep probabilities, iterated conditional modes decide "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--smooth-inside",
+        dest="inside",
+        action="store_true",
+        default=default.inside,
+        help="let neighbours count while fitting, too: EM with a hidden Markov random field",
+    )
+
+
+def smoothing_of(args: Namespace) -> SmoothingOptions:
+    """The options of smoothing; their tolerance shares its name with that of the fit."""
+    return replace(options_of(args, SmoothingOptions), tol=args.smooth_tol)
 
 
 def add_reading(parser: ArgumentParser) -> None:

@@ -28,6 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     groups.add_classes(parser)
     groups.add_features(parser)
     groups.add_em(parser)
+    groups.add_smoothing(parser)
     groups.add_model_outputs(parser)
     labelling.add_arguments(parser)
     parser.set_defaults(fits=True)
@@ -36,7 +37,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Segment every input."""
     options = SegmentOptions(
-        features=groups.options_of(args, FeatureSpec), em=groups.options_of(args, EMOptions)
+        features=groups.options_of(args, FeatureSpec),
+        em=groups.options_of(args, EMOptions),
+        smoothing=groups.smoothing_of(args),
     )
     return labelling.label_inputs(
         args,

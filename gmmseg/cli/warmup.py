@@ -22,6 +22,7 @@ from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import printable
 from gmmseg.mixture.options import EMOptions
 from gmmseg.pipeline import SegmentOptions, segment
+from gmmseg.smoothing import SmoothingOptions
 
 __all__ = ["add_arguments", "run"]
 
@@ -43,6 +44,10 @@ def run(args: Namespace) -> int:
             )
             result = segment(image, 2, options)
             _ = result.labels, result.probabilities
+        smoothing = SmoothingOptions(beta="auto", contrast=1.0, sweeps=1, inside=True)
+        for dtype in (np.uint8, np.float64):
+            picture = np.arange(600, dtype=dtype).reshape(20, 30) % 7
+            _ = segment(picture, 2, SegmentOptions(smoothing=smoothing)).labels
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
     console.say(f"they are kept in {printable(_cache_folder())}")
     return 0
