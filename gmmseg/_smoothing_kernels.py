@@ -314,7 +314,7 @@ def affinity_pass(q, mask, edges, ties, field, beta, order, work, derivatives, s
 
     Sums over the used pixels of row i go to derivatives[i], those of `q` and of what is expected of
     it to shares[i, 0] and shares[i, 1]. `field` (K,) is the log2 of what the classes are worth by
-    themselves; `ties` are those of beta = 1, and `beta` is in base 2 (docs/math.md, equation 19).
+    themselves; `ties` are those of beta = 1, and `beta` is in base 2 (docs/math.md, equation 20).
     """
     n_classes = q.shape[0]
     buffers, pull, expected = work

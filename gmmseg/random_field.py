@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["FieldFit", "fit_field", "smooth_image"]
 
 #: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
-_AT_REST = 1e-4
+_AT_REST = 1e-3
 
 
 def smooth_image(
@@ -116,7 +116,7 @@ def fit_field(
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> FieldFit:
-    """EM with a hidden Markov random field, from `model` (equations 21 and 22 of docs/math.md).
+    """EM with a hidden Markov random field, from `model` (equation 20 of docs/math.md).
 
     Zhang, Brady and Smith (IEEE Trans. Med. Imaging 20 (2001) 45-57), with mean fields in the
     place of ICM (Celeux, Forbes and Peyrard, Pattern Recognition 36 (2003) 131-144). Every

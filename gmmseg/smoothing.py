@@ -256,7 +256,7 @@ def learnt_prior(
 
     The pseudo-likelihood (Besag 1975; with mean fields Celeux, Forbes and Peyrard 2003) is concave:
     beta goes by Newton's method, the field by iterative scaling, so that the prior expects as
-    much of every class as there is (equations 19 and 20 of docs/math.md).
+    much of every class as there is (equation 20 of docs/math.md).
 
     Parameters
     ----------
