@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gmmseg.model import Model, load_model
     from gmmseg.pipeline import SegmentOptions, apply, fit, segment, select_k
     from gmmseg.segmentation import Segmentation
+    from gmmseg.smoothing import SmoothingOptions, smooth
     from gmmseg.tabular import Clustering, cluster_table
 
 _HOME = {
@@ -44,6 +45,7 @@ _HOME = {
     "TableOptions": "gmmseg.io",
     "SelectOptions": "gmmseg.mixture.selection",
     "Selection": "gmmseg.mixture.selection",
+    "SmoothingOptions": "gmmseg.smoothing",
     "apply": "gmmseg.pipeline",
     "cluster_table": "gmmseg.tabular",
     "detect_anomalies": "gmmseg.detection",
@@ -54,6 +56,7 @@ _HOME = {
     "read_table": "gmmseg.io",
     "segment": "gmmseg.pipeline",
     "select_k": "gmmseg.pipeline",
+    "smooth": "gmmseg.smoothing",
 }
 
 __all__ = [
@@ -70,6 +73,7 @@ __all__ = [
     "Segmentation",
     "SelectOptions",
     "Selection",
+    "SmoothingOptions",
     "Table",
     "TableOptions",
     "__version__",
@@ -83,6 +87,7 @@ __all__ = [
     "read_table",
     "segment",
     "select_k",
+    "smooth",
 ]
 
 

@@ -14,6 +14,7 @@ from gmmseg.errors import InvalidDataError, MissingFileError, ModelFormatError, 
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.smoothing import SmoothingOptions
 
 if TYPE_CHECKING:
     from gmmseg.mixture.description import Description
@@ -26,7 +27,16 @@ FORMAT_VERSION = 1
 # A model of 100 components over 100 features takes 20 MB as text; real ones take kilobytes.
 _LARGEST_FILE = 32 << 20
 _KEYS = frozenset(
-    {"format", "format_version", "features", "feature_names", "mixture", "labels", "provenance"}
+    {
+        "format",
+        "format_version",
+        "features",
+        "feature_names",
+        "mixture",
+        "labels",
+        "smoothing",
+        "provenance",
+    }
 )
 
 
@@ -42,6 +52,8 @@ class Model:
     mixture : Mixture
     labels : tuple of int
         Label (from 1) of each component of the mixture.
+    smoothing : SmoothingOptions
+        How neighbouring pixels are taken into account.
     provenance : dict
         Where it comes from, for people: versions, options, log-likelihood. Plain JSON values.
     """
@@ -50,6 +62,7 @@ class Model:
     feature_names: tuple[str, ...]
     mixture: Mixture
     labels: tuple[int, ...]
+    smoothing: SmoothingOptions = SmoothingOptions()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +110,7 @@ class Model:
             "feature_names": list(self.feature_names),
             "mixture": self.mixture.to_dict(),
             "labels": list(self.labels),
+            "smoothing": self.smoothing.to_dict(),
             "provenance": self.provenance,
         }
 
@@ -130,6 +144,7 @@ class Model:
             feature_names=tuple(names),
             mixture=Mixture.from_dict(values["mixture"]),
             labels=tuple(labels),
+            smoothing=SmoothingOptions.from_dict(values["smoothing"]),
             provenance=provenance,
         )
 

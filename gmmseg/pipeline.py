@@ -24,7 +24,9 @@ from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import Selection, SelectOptions, select_rows
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows, pixel_rows
+from gmmseg.random_field import fit_field
 from gmmseg.segmentation import Segmentation
+from gmmseg.smoothing import SmoothingOptions
 
 __all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment", "select_k"]
 
@@ -49,11 +51,14 @@ class SegmentOptions:
         How the mixture is fitted.
     selection : SelectOptions
         How the number of classes is chosen where it is not given.
+    smoothing : SmoothingOptions
+        How neighbouring pixels are taken into account; off by default.
     """
 
     features: FeatureSpec = FeatureSpec()
     em: EMOptions = EMOptions()
     selection: SelectOptions = SelectOptions()
+    smoothing: SmoothingOptions = SmoothingOptions()
 
 
 def segment(
@@ -284,9 +289,31 @@ def _fit(
         feature_names=names,
         mixture=mixture,
         labels=tuple(range(1, mixture.n_components + 1)),
+        smoothing=options.smoothing,
         provenance=provenance,
     )
+    if options.smoothing.inside and options.smoothing.is_on:
+        model = _refitted(model, images, rows, options, threads, callback)
     return model, tuple(str(warning) for warning in fitted.warnings)
+
+
+def _refitted(
+    model: Model,
+    images: list[Image],
+    rows: list[PixelRows],
+    options: SegmentOptions,
+    threads: int | None,
+    callback: Callback | None,
+) -> Model:
+    """The model after EM in which pixels look at their neighbours."""
+    found = fit_field(images, rows, model, options.em, threads=threads, callback=callback)
+    field = {"beta": found.beta, "n_iter": found.n_iter, "converged": found.converged}
+    return replace(
+        model,
+        mixture=found.mixture.reordered(np.argsort(found.mixture.means[:, 0], kind="stable")),
+        smoothing=replace(model.smoothing, beta=found.beta),
+        provenance=model.provenance | {"random_field": field},
+    )
 
 
 def _select(

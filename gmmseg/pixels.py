@@ -51,6 +51,45 @@ class PixelRows:
         """The row of every pixel, of the image's shape; -1 where a pixel is not used."""
         return self.put_back(np.arange(len(self.features), dtype=np.int32), -1)
 
+    @property
+    def valid(self) -> NDArray[np.bool_] | None:
+        """True at the used pixels, of the image's shape; None = all."""
+        return self._valid
+
+    def planes(self, per_row: NDArray[Any]) -> NDArray[np.float32]:
+        """Values (K, M) of the rows as one picture for each of K: (K, ...), 0 where not used.
+
+        float32 with three spatial axes: what `gmmseg.lattice` works on.
+        """
+        shape = (1,) * (3 - len(self._shape)) + self._shape
+        out = np.empty((len(per_row), *shape), np.float32)
+        for plane, values in zip(out, per_row, strict=True):
+            plane[:] = self.put_back(np.ascontiguousarray(values, np.float32)).reshape(shape)
+        return out
+
+    def of_used(self, planes: NDArray[Any]) -> NDArray[Any]:
+        """The used pixels (K, N) of pictures (K, ...) with three spatial axes."""
+        flat = planes.reshape(len(planes), -1)
+        return flat if self._valid is None else flat[:, self._valid.ravel()]
+
+    def by_class(
+        self, labels: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64] | None]:
+        """Bands, label and number of pixels of every pair of a row and a label that occurs.
+
+        Parameters
+        ----------
+        labels : ndarray of int, shape (N,)
+            One for each used pixel.
+        """
+        if self._distinct is None:
+            return self._values, labels, None
+        n_labels = int(labels.max()) + 1
+        pair = self._distinct.spread(np.arange(len(self._distinct.rows)) * n_labels)
+        table = np.bincount(pair + labels)
+        seen = np.flatnonzero(table)
+        return self._distinct.rows[seen // n_labels], seen % n_labels, table[seen]
+
     def put_back(self, per_row: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
         """An array of the image's shape from one value, or K values, for each row.
 

@@ -17,6 +17,8 @@ from gmmseg.labels import class_mask, label_dtype
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows
+from gmmseg.random_field import smooth_image
+from gmmseg.smoothing import Smoothed, most_probable
 from gmmseg.uncertainty import entropy, novelty
 
 __all__ = ["Segmentation"]
@@ -52,6 +54,13 @@ class Segmentation:
         return self.model.mixture
 
     @cached_property
+    def smoothed(self) -> Smoothed | None:
+        """The smoothed posterior and its beta; None where every pixel stands for itself."""
+        if not self.model.smoothing.is_on:
+            return None
+        return smooth_image(self.image, self._rows, self.model, threads=self._threads)
+
+    @cached_property
     def _row_labels(self) -> NDArray[Any]:
         label_of = np.array(self.model.labels, dtype=label_dtype(self.k))
         return label_of[self.mixture.predict(self._rows.features, threads=self._threads)]
@@ -73,22 +82,35 @@ class Segmentation:
 
         uint8, or uint16 when k > 255.
         """
-        return self._rows.put_back(self._row_labels)
+        if self.smoothed is None:
+            return self._rows.put_back(self._row_labels)
+        labels = most_probable(self.smoothed.probabilities, label_dtype(self.k))
+        return labels.reshape(self.image.shape)
 
     @cached_property
     def probabilities(self) -> NDArray[Any]:
         """Probability of every class, the image's shape and (k,), float32; 0 where not used."""
-        return self._rows.put_back(self._row_posterior)
+        if self.smoothed is None:
+            return self._rows.put_back(self._row_posterior)
+        planes = self.smoothed.probabilities.reshape(self.k, *self.image.shape)
+        return np.moveaxis(planes, 0, -1)
 
     def probability(self, label: int) -> NDArray[Any]:
         """Probability of one class, of the image's shape, float32; 0 where not used."""
-        column = np.ascontiguousarray(self._row_posterior[:, self._index(label)])
-        return self._rows.put_back(column)
+        index = self._index(label)
+        if self.smoothed is None:
+            return self._rows.put_back(np.ascontiguousarray(self._row_posterior[:, index]))
+        return self.smoothed.probabilities[index].reshape(self.image.shape)
 
     @cached_property
     def entropy(self) -> NDArray[np.float32]:
         """Ambiguity of every pixel, 0 = sure .. 1 = no idea; NaN where not used."""
-        return self._rows.put_back(entropy(self._row_posterior), np.nan)
+        if self.smoothed is None:
+            return self._rows.put_back(entropy(self._row_posterior), np.nan)
+        found = entropy(self.probabilities.reshape(-1, self.k)).reshape(self.image.shape)
+        if self._rows.valid is not None:
+            found[~self._rows.valid] = np.nan
+        return found
 
     @cached_property
     def novelty(self) -> NDArray[np.float32]:
@@ -98,9 +120,11 @@ class Segmentation:
     @cached_property
     def table(self) -> tuple[ClassRow, ...]:
         """Pixels, share, area, mean and standard deviation of every class."""
-        return class_table(
-            self._row_labels, self._rows.bands, self._rows.counts, self.k, self.image.spacing
-        )
+        if self.smoothed is None:
+            bands, labels, counts = self._rows.bands, self._row_labels, self._rows.counts
+        else:
+            bands, labels, counts = self._rows.by_class(self._rows.of_used(self.labels[None])[0])
+        return class_table(labels, bands, counts, self.k, self.image.spacing)
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -146,9 +170,16 @@ class Segmentation:
             "bands": list(self.band_names),
             "classes": [row.to_dict() for row in self.table],
             "fit": self.model.provenance.get("fit", {}),
+            "smoothing": self._smoothing_found(),
             "notes": list(self.image.notes),
             "warnings": list(self.warnings),
         }
+
+    def _smoothing_found(self) -> dict[str, Any] | None:
+        found = self.smoothed
+        if found is None:
+            return None
+        return {"beta": found.beta, "sweeps": found.n_sweeps, "converged": found.converged}
 
     def _index(self, label: int) -> int:
         check_integer(label, "label", minimum=1)

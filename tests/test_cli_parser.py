@@ -13,11 +13,13 @@ import gmmseg
 from gmmseg.__main__ import main
 from gmmseg.cli.option_groups import options_of
 from gmmseg.cli.parser import COMMANDS, command_parser, parse
+from gmmseg.cli.segment_options import smoothing_of
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import ReadOptions
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
 from gmmseg.outputs import OutputOptions
+from gmmseg.smoothing import SmoothingOptions
 
 MANUAL = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 HEAVY = ("numpy", "numba", "cv2", "scipy", "skimage", "PIL", "tqdm", "tifffile")
@@ -123,15 +125,29 @@ def test_help_tells_the_defaults(name, capsys):
         (["--novelty"], "novelty", True),
         (["--no-overlay"], "overlay", False),
         (["--save-model"], "save_model", True),
+        (["--smooth", "1.5"], "beta", 1.5),
+        (["--smooth", "auto"], "beta", "auto"),
+        (["--neighbours", "4"], "neighbours", 4),
+        (["--neighbors", "26"], "neighbours", 26),
+        (["--contrast", "0.5"], "contrast", 0.5),
+        (["--sweeps", "3"], "sweeps", 3),
+        (["--smooth-method", "icm"], "method", "icm"),
+        (["--smooth-inside"], "inside", True),
     ],
 )
 def test_an_option_sets_its_field(words, field, value):
     args = parsed("segment", *words)
-    for kind in (FeatureSpec, EMOptions, ReadOptions, OutputOptions):
+    for kind in (FeatureSpec, EMOptions, SmoothingOptions, ReadOptions, OutputOptions):
         if field in {f.name for f in fields(kind)}:
             assert getattr(options_of(args, kind), field) == value
             return
     pytest.fail(f"{field} belongs to no options")
+
+
+def test_both_tolerances_have_an_option():
+    args = parsed("segment", "--tol", "0.1", "--smooth-tol", "0.2")
+    assert (options_of(args, EMOptions).tol, smoothing_of(args).tol) == (0.1, 0.2)
+    assert smoothing_of(parsed("segment")) == SmoothingOptions()
 
 
 def test_nodata_may_be_nan():
@@ -183,6 +199,7 @@ def test_what_follows_two_dashes_is_a_file():
         (["segment", "a", "-k", "2", "--covariance", "round"], "invalid choice: 'round'"),
         (["segment", "a", "-k", "2", "--bands", "1;2"], "must be band numbers such as 1,2"),
         (["segment", "a", "-k", "2", "--nodata", "none"], "must be a number or nan, got 'none'"),
+        (["segment", "a", "-k", "2", "--smooth", "x"], "must be a number or auto, got 'x'"),
         (["segment", "a", "-k", "2", "--spacing", "1,b"], "must be sizes of a pixel such as"),
         (["segment", "a", "-k", "2", "-q", "-v"], "not allowed with argument"),
         (["apply", "m.gmm.json"], "required: INPUT"),

@@ -29,6 +29,8 @@ LAYERS = (
     ("_texture.py", 2),
     ("smoothing.py", 2),
     ("_smoothing_kernels.py", 2),
+    ("lattice.py", 2),
+    ("random_field.py", 2),
     ("model.py", 2),
     ("labels.py", 2),
     ("classes.py", 2),
@@ -63,7 +65,7 @@ MIXTURE_MAY_IMPORT = {"numpy", "numba", "gmmseg"}  # beside the standard library
 NOT_IN_THE_LIBRARY = {"tqdm", "argparse"}
 LINES_OF_A_FILE = 500
 LONGER = {
-    "mixture/_kernels.py": 650,  # Numba's cache does not see changes in other files
+    "mixture/_kernels.py": 700,  # Numba's cache does not see changes in other files
     "mixture/mixture.py": 600,  # one thin door after another: two lines of three are docstrings
 }
 LINES_OF_A_FUNCTION = 80

@@ -20,6 +20,7 @@ from typing import Any
 
 from gmmseg.anomaly import AnomalyOptions
 from gmmseg.cli import option_groups as groups
+from gmmseg.cli import segment_options
 from gmmseg.cli.console import Console
 from gmmseg.cli.destinations import Destination, check_not_an_input
 from gmmseg.cli.each import run_each
@@ -56,8 +57,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     _add_detection(parser)
     _add_outputs(parser)
     groups.add_threads(parser)
-    groups.add_features(parser)
-    groups.add_em(parser)
+    segment_options.add_features(parser)
+    segment_options.add_em(parser)
     parser.set_defaults(covariance_type=AnomalyOptions().em.covariance_type)
     groups.add_pixels(parser)
     groups.add_reading(parser)

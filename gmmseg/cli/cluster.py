@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gmmseg.cli import option_groups as groups
+from gmmseg.cli import segment_options
 from gmmseg.cli.console import print_lines
 from gmmseg.cli.destinations import Destination, check_not_an_input
 from gmmseg.cli.each import run_each
@@ -57,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_destination(parser)
     groups.add_threads(parser)
     add_tables(parser)
-    groups.add_em(parser)
+    segment_options.add_em(parser)
     groups.add_messages(parser)
 
 

@@ -10,6 +10,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from gmmseg.cli import option_groups as groups
+from gmmseg.cli import segment_options
 from gmmseg.cli.console import Console, print_json
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import find_inputs, read_input
@@ -27,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What ``gmmseg fit`` takes."""
     parser.usage = "gmmseg fit INPUT... -k K -o MODEL.gmm.json [options]"
     groups.add_inputs(parser)
-    groups.add_classes(parser)
+    segment_options.add_classes(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -37,9 +38,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a model that exists")
     groups.add_threads(parser)
-    groups.add_selection(parser)
-    groups.add_features(parser)
-    groups.add_em(parser)
+    segment_options.add_selection(parser)
+    segment_options.add_features(parser)
+    segment_options.add_em(parser)
+    segment_options.add_smoothing(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_messages(parser)
@@ -48,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Fit the model. One image that cannot be read fails all: a model of the rest is another."""
     console = groups.console_of(args)
-    options = groups.segment_options(args)
+    options = segment_options.segment_options(args)
     reading = groups.options_of(args, ReadOptions)
     inputs, output = find_inputs(args.inputs), Path(args.output)
     check_not_an_input([output], [source.path for source in inputs if source.path])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from gmmseg.cli import labelling
+from gmmseg.cli import labelling, segment_options
 from gmmseg.cli import option_groups as groups
 from gmmseg.pipeline import AUTO, segment
 
@@ -23,10 +23,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What ``gmmseg segment`` takes."""
     parser.usage = "gmmseg segment INPUT... -k K [-o OUT] [options]"
     groups.add_inputs(parser)
-    groups.add_classes(parser)
-    groups.add_selection(parser)
-    groups.add_features(parser)
-    groups.add_em(parser)
+    segment_options.add_classes(parser)
+    segment_options.add_selection(parser)
+    segment_options.add_features(parser)
+    segment_options.add_em(parser)
+    segment_options.add_smoothing(parser)
     groups.add_model_outputs(parser)
     labelling.add_arguments(parser)
     parser.set_defaults(fits=True)
@@ -34,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Segment every input."""
-    options = groups.segment_options(args)
+    options = segment_options.segment_options(args)
     return labelling.label_inputs(
         args,
         max(args.k_range) if args.k == AUTO else args.k,

@@ -16,6 +16,7 @@ from typing import Any
 
 from gmmseg._files import write_text
 from gmmseg.cli import option_groups as groups
+from gmmseg.cli import segment_options
 from gmmseg.cli.console import Console, print_lines
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.each import run_each
@@ -45,9 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     groups.add_threads(parser)
-    groups.add_selection(parser)
-    groups.add_features(parser)
-    groups.add_em(parser)
+    segment_options.add_selection(parser)
+    segment_options.add_features(parser)
+    segment_options.add_em(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_messages(parser)
@@ -68,7 +69,7 @@ def run(args: Namespace) -> int:
         )
     if "plot" in plan:
         check_ending(plan["plot"])
-    options = groups.segment_options(args)
+    options = segment_options.segment_options(args)
     check_not_an_input(plan.values(), [source.path for source in inputs if source.path])
     check_outputs(plan, overwrite=args.overwrite)
 

@@ -7,7 +7,14 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["comma_separated", "integer_or_auto", "number_or_nan", "positive_integer", "range_of"]
+__all__ = [
+    "comma_separated",
+    "integer_or_auto",
+    "number_or_auto",
+    "number_or_nan",
+    "positive_integer",
+    "range_of",
+]
 
 T = TypeVar("T")
 
@@ -81,6 +88,22 @@ def number_or_nan(text: str) -> float:
     if math.isinf(value):
         raise ArgumentTypeError(f"must be a number or nan, got {text!r}")
     return value
+
+
+def number_or_auto(text: str) -> float | str:
+    """A number, or the word "auto".
+
+    Examples
+    --------
+    >>> number_or_auto("1.5"), number_or_auto("auto")
+    (1.5, 'auto')
+    """
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"must be a number or auto, got {text!r}") from None
 
 
 def comma_separated(kind: Callable[[str], T], what: str) -> Callable[[str], tuple[T, ...]]:

@@ -10,13 +10,26 @@ from typing import Any
 from numba import njit
 from numba.core.registry import cpu_target
 
-__all__ = ["FAST_MATH", "inline", "kernel", "load_without_blas"]
+__all__ = [
+    "FAST_MATH",
+    "inline",
+    "kernel",
+    "load_without_blas",
+    "uncounted_inline",
+    "uncounted_kernel",
+]
 
 # Full fast-math would add "nnan" and "ninf", under which isnan() is compiled to False: a silent
 # wrong answer in a library where NaN means "missing". Without the two the kernels are as fast.
 FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST_MATH, "error_model": "numpy"}
+
+
+# Without reference counts. A slice of an array counts as a reference to it, by an atomic operation
+# at each end: kernels that take many short slices spent 4 microseconds per image row on it, more
+# than on their work. Such a kernel cannot allocate: its work space comes from outside.
+_UNCOUNTED = {**_OPTIONS, "_nrt": False}
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -26,13 +39,22 @@ def kernel(function: Callable[..., Any]) -> Any:
     can be written (a read-only container, a home that does not exist; numba issue 5566). The
     kernel is then compiled anew in every process, which costs seconds, not correctness.
     """
+    return _kept(function, _OPTIONS)
+
+
+def uncounted_kernel(function: Callable[..., Any]) -> Any:
+    """As `kernel`, for loops over short slices: nothing is counted, nothing can be allocated."""
+    return _kept(function, _UNCOUNTED)
+
+
+def _kept(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     try:
-        return njit(function, cache=True, **_OPTIONS)
+        return njit(function, cache=True, **options)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
         _warn_uncached()
-        return njit(function, **_OPTIONS)
+        return njit(function, **options)
 
 
 def inline(function: Callable[..., Any]) -> Any:
@@ -41,6 +63,11 @@ def inline(function: Callable[..., Any]) -> Any:
 
 
 _loading = threading.Lock()
+
+
+def uncounted_inline(function: Callable[..., Any]) -> Any:
+    """Compile `function` as a part of the uncounted kernels that call it."""
+    return njit(function, **_UNCOUNTED)
 
 
 def load_without_blas() -> None:

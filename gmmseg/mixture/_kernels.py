@@ -512,6 +512,37 @@ def em_pass(blocks, first_block, n_rows, weights, logs, p, nk, first, second, lo
 
 
 @kernel
+def given_pass(blocks, first_block, n_rows, given, p, nk, first, second):
+    """Add the moments of `n_rows` rows to nk, first and second, weighted by `given` (K, n_rows)."""
+    work = np.empty((2 * p.means.shape[1], BLOCK), blocks.dtype)
+    share = np.empty(BLOCK, blocks.dtype)
+    ones = np.ones(BLOCK, blocks.dtype)
+    for b in range((n_rows + BLOCK - 1) // BLOCK):
+        n = min(BLOCK, n_rows - b * BLOCK)
+        for k in range(given.shape[0]):
+            _copy(given[k, b * BLOCK : b * BLOCK + n], share)
+            for i in range(n, BLOCK):
+                share[i] = 0
+            moments(p, k, blocks[first_block + b], share, ones, work, nk, first, second)
+
+
+@kernel
+def odds_pass(blocks, first_block, n_rows, logs, p, row, odds):
+    """Write log2 of each posterior over the row's largest to odds[:, row:]."""
+    work = np.empty((p.means.shape[1] + 1, BLOCK), blocks.dtype)
+    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
+    top = np.empty(BLOCK, blocks.dtype)
+    for b in range((n_rows + BLOCK - 1) // BLOCK):
+        begin = row + b * BLOCK
+        n = min(BLOCK, n_rows - b * BLOCK)
+        _log_densities(p, blocks[first_block + b], work, logs, joint, top)
+        for k in range(logs.shape[0]):
+            out = odds[k, begin : begin + n]
+            for i in range(n):
+                out[i] = joint[k, i] - top[i]
+
+
+@kernel
 def label_pass(blocks, first_block, n_rows, logs, p, labels):
     """Write the most probable component of `n_rows` rows to `labels`; ties go to the lowest."""
     n_padded = p.means.shape[1]

@@ -18,7 +18,7 @@ from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["Callback", "Progress", "Run", "run_em"]
+__all__ = ["Callback", "Progress", "Run", "largest_change", "run_em"]
 
 #: Called after every EM step or leap with the number of passes and the mean log-likelihood, to
 #: which a prior adds its share.
@@ -49,12 +49,7 @@ class Progress:
     @property
     def change(self) -> float:
         """Largest change of a weight, mean or standard deviation in the step."""
-        pairs = (
-            (self.before.weights, self.after.weights),
-            (self.before.means, self.after.means),
-            (self.before.standard_deviations, self.after.standard_deviations),
-        )
-        return max(float(np.abs(a - b).max()) for a, b in pairs)
+        return largest_change(self.before, self.after)
 
     @property
     def rate(self) -> float:
@@ -68,6 +63,16 @@ class Progress:
         """
         squared = max(self.rate, slowest) ** 2
         return max(self.gain, 0.0) * squared / (1 - squared)
+
+
+def largest_change(before: Mixture, after: Mixture) -> float:
+    """Largest change of a weight, mean or standard deviation."""
+    pairs = (
+        (before.weights, after.weights),
+        (before.means, after.means),
+        (before.standard_deviations, after.standard_deviations),
+    )
+    return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,7 @@ from gmmseg.mixture.passes import (
     label_rows,
     log_certainty_of_rows,
     log_density_rows,
+    odds_rows,
     posterior_rows,
     statistics_of_rows,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "labels",
     "log_certainty",
     "log_densities",
+    "odds",
     "posteriors",
 ]
 
@@ -225,17 +227,44 @@ def labels(rows: AnyRows, mixture: Mixture, workers: Workers, out: NDArray[Any])
 
 def posteriors(rows: AnyRows, mixture: Mixture, workers: Workers, out: NDArray[Any]) -> None:
     """Write the posterior of every row to `out` (K, N)."""
+    _of_components(rows, mixture, workers, out, posterior_rows, lambda p: p.density()[1].T)
+    if not isinstance(rows, Rows):
+        out[:, rows.patterns.empty] = mixture.weights[:, None]
+
+
+def odds(rows: AnyRows, mixture: Mixture, workers: Workers, out: NDArray[Any]) -> None:
+    """Write log2 of each posterior over the row's largest to `out` (K, N)."""
+
+    def of_piece(piece: Piece) -> NDArray[Any]:
+        top = piece.log_joint.max(axis=1, keepdims=True)
+        return (piece.log_joint - top).T / np.log(2.0)
+
+    _of_components(rows, mixture, workers, out, odds_rows, of_piece)
+    if not isinstance(rows, Rows):
+        with np.errstate(divide="ignore"):
+            logs = np.log2(mixture.weights / mixture.weights.max())
+        out[:, rows.patterns.empty] = np.maximum(logs, np.finfo(out.dtype).min)[:, None]
+
+
+def _of_components(
+    rows: AnyRows,
+    mixture: Mixture,
+    workers: Workers,
+    out: NDArray[Any],
+    kernel: Callable[..., None],
+    of_piece: Callable[[Piece], NDArray[Any]],
+) -> None:
+    """Fill `out` (K, N) by one of the passes, and by `of_piece` for the rare patterns."""
     if isinstance(rows, Rows):
-        posterior_rows(rows, mixture, workers, out)
+        kernel(rows, mixture, workers, out)
         return
 
     def of_rows(part: Rows, packed: Packed | None) -> NDArray[Any]:
         found = np.empty((len(out), part.n_samples), out.dtype)
-        posterior_rows(part, mixture, workers, found, packed)
+        kernel(part, mixture, workers, found, packed)
         return found
 
-    _for_all_parts(rows, mixture, of_rows, lambda piece: piece.density()[1].T, out)
-    out[:, rows.patterns.empty] = mixture.weights[:, None]
+    _for_all_parts(rows, mixture, of_rows, of_piece, out)
 
 
 def log_densities(rows: AnyRows, mixture: Mixture, workers: Workers, n: int) -> NDArray[Any]:

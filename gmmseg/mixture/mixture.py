@@ -298,6 +298,32 @@ class Mixture:
             posteriors(rows, mixture, workers, out)
         return out.T
 
+    def log2_odds(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
+        """Base-2 logarithm of every component's posterior over the row's largest.
+
+        Where `posterior` ends at 2**-90, this goes on: what a spatial prior has to outweigh.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            At most 0; type and memory layout as of `posterior`.
+
+        Examples
+        --------
+        >>> two = Mixture(weights=[0.5, 0.5], means=[[0.0], [10.0]], covariances=[[1.0], [1.0]],
+        ...               covariance_type="diag")
+        >>> two.log2_odds([[5.0], [0.0]]).round(2)
+        array([[  0.  ,   0.  ],
+               [  0.  , -72.13]])
+        """
+        from gmmseg.mixture.missing import odds
+
+        rows, mixture = self._rows(X)
+        out = np.empty((self.n_components, len(as_rows(X))), rows.dtype)
+        with Workers(threads) as workers:
+            odds(rows, mixture, workers, out)
+        return out.T
+
     def predict(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[Any]:
         """Index of the most probable component of every row; ties go to the lowest.
 

@@ -22,9 +22,11 @@ __all__ = [
     "label_rows",
     "log_certainty_of_rows",
     "log_density_rows",
+    "odds_rows",
     "pack_factors",
     "posterior_rows",
     "statistics_of_rows",
+    "statistics_with_shares",
 ]
 
 Array = NDArray[np.float64]
@@ -110,6 +112,50 @@ def statistics_of_rows(
     from gmmseg.mixture._kernels import em_pass
 
     packed = packed or pack(mixture, rows.dtype)
+
+    def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        em_pass(
+            blocks, block, n, rows.weights(row, n), packed.logs, packed.parameters,
+            sums.nk, sums.first, sums.second, sums.log2_likelihood,
+        )  # fmt: skip
+
+    return _summed(rows, mixture, packed, workers, add)
+
+
+def statistics_with_shares(
+    rows: Rows, mixture: Mixture, workers: Workers, shares: NDArray[Any]
+) -> Statistics:
+    """The sums that the M-step needs, with responsibilities `shares` (K, N) from elsewhere.
+
+    They take the place of the rows' weights too, and the log-likelihood is not known: NaN.
+    """
+    from gmmseg.mixture._kernels import given_pass
+
+    packed = pack(mixture, rows.dtype)
+
+    def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        given_pass(
+            blocks, block, n, shares[:, row : row + n], packed.parameters,
+            sums.nk, sums.first, sums.second,
+        )  # fmt: skip
+        sums.log2_likelihood[0] = np.nan
+
+    return _summed(rows, mixture, packed, workers, add)
+
+
+class _Sums(NamedTuple):
+    """Where one group of rows is summed."""
+
+    nk: Array
+    first: Array
+    second: Array
+    log2_likelihood: Array
+
+
+def _summed(
+    rows: Rows, mixture: Mixture, packed: Packed, workers: Workers, add: Callable[..., None]
+) -> Statistics:
+    """The sums of all rows, group by group."""
     n_components, padded = packed.parameters.means.shape
     is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
     second_shape = (n_components, padded, padded) if is_matrix else (n_components, padded)
@@ -120,11 +166,9 @@ def statistics_of_rows(
     log2_likelihood = np.zeros((len(groups), 1))
 
     def task(i: int) -> None:
+        sums = _Sums(nk[i], first[i], second[i], log2_likelihood[i])
         for blocks, block, n, row in rows.pieces(*groups[i]):
-            em_pass(
-                blocks, block, n, rows.weights(row, n), packed.logs, packed.parameters,
-                nk[i], first[i], second[i], log2_likelihood[i],
-            )  # fmt: skip
+            add(sums, blocks, block, n, row)
 
     operations = rows.n_samples * np.prod(second_shape, dtype=float)
     workers.run(task, len(groups), operations)
@@ -199,6 +243,24 @@ def posterior_rows(
 ) -> None:
     """Write the posterior of every row to `out` (K, N)."""
     _densities(rows, mixture, workers, out, np.empty(0, rows.dtype), packed)
+
+
+def odds_rows(
+    rows: Rows,
+    mixture: Mixture,
+    workers: Workers,
+    out: NDArray[Any],
+    packed: Packed | None = None,
+) -> None:
+    """Write log2 of each posterior over the row's largest to `out` (K, N)."""
+    from gmmseg.mixture._kernels import odds_pass
+
+    packed = packed or pack(mixture, rows.dtype)
+
+    def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        odds_pass(blocks, block, n, packed.logs, packed.parameters, row, out)
+
+    _for_all(rows, workers, write)
 
 
 def log_density_rows(

@@ -183,11 +183,30 @@ class Regularisation:
         A `ridge` (D,) takes the place of that of the options.
         """
         kind = COVARIANCE_TYPES[options.covariance_type]
-        prior = None
-        if options.prior > 0:
-            mean, moments = moments_of(rows, kind, workers)
-            prior = Prior.of(options.prior, mean, moments, n_components, kind)
-        bound = None
+        moments = moments_of(rows, kind, workers) if options.prior > 0 else None
+        return cls._by(options, n_components, variance, moments, ridge)
+
+    @classmethod
+    def of_mixture(cls, options: EMOptions, mixture: Mixture) -> Regularisation:
+        """What the options ask for, of data that are as `mixture` says, in its frame."""
+        spread = mixture.weights @ (mixture.means - mixture.weights @ mixture.means) ** 2
+        variance = spread + mixture.weights @ mixture.standard_deviations**2
+        moments = _moments_of_mixture(mixture) if options.prior > 0 else None
+        return cls._by(options, mixture.n_components, variance, moments, None)
+
+    @classmethod
+    def _by(
+        cls,
+        options: EMOptions,
+        n_components: int,
+        variance: Array,
+        moments: tuple[Array, Array] | None,
+        ridge: Array | None,
+    ) -> Regularisation:
+        prior = bound = None
+        if moments is not None:
+            kind = COVARIANCE_TYPES[options.covariance_type]
+            prior = Prior.of(options.prior, *moments, n_components, kind)
         if options.max_ratio is not None:
             unit = np.sqrt(np.where(variance > 0, variance, 1.0))
             bound = RatioBound(options.max_ratio, unit)
@@ -219,6 +238,16 @@ class Regularisation:
             self.bound.kept(mixture.covariances, mixture.weights, kind),
             mixture.covariance_type,
         )
+
+
+def _moments_of_mixture(mixture: Mixture) -> tuple[Array, Array]:
+    """Mean (D,) and second moments about it, (D, D) or (D,), of a mixture."""
+    kind = COVARIANCE_TYPES[mixture.covariance_type]
+    mean = mixture.weights @ mixture.means
+    centred = mixture.means - mean
+    squares = centred[:, :, None] * centred[:, None, :] if kind.is_matrix else centred**2
+    own = kind.expand(mixture.covariances, mixture.n_components, mixture.n_features)
+    return mean, np.tensordot(mixture.weights, own + squares, axes=1)
 
 
 def moments_of(rows: AnyRows, kind: CovarianceType, workers: Workers) -> tuple[Array, Array]:

@@ -1,0 +1,235 @@
+"""Hidden Markov random fields of images: the posterior of pixels that look at their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg.errors import InvalidDataError
+from gmmseg.features import start_scale
+from gmmseg.image import Image
+from gmmseg.lattice import Lattice, Prior
+from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.loop import Callback, largest_change
+from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.passes import odds_rows, statistics_with_shares
+from gmmseg.mixture.regularisation import Regularisation
+from gmmseg.mixture.rows import Frame, Rows
+from gmmseg.mixture.statistics import Statistics
+from gmmseg.pixels import PixelRows
+from gmmseg.smoothing import Smoothed, first_prior, learnt_prior, relax
+
+if TYPE_CHECKING:
+    from gmmseg.model import Model
+
+__all__ = ["FieldFit", "fit_field", "smooth_image"]
+
+#: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
+_AT_REST = 1e-3
+
+
+def smooth_image(
+    image: Image, rows: PixelRows, model: Model, *, threads: int | None = None
+) -> Smoothed:
+    """The posterior of the classes under `model`, smoothed as the model says.
+
+    Returns
+    -------
+    Smoothed
+        Its probabilities are (k, planes, rows, cols).
+    """
+    odds = class_odds(model, rows.features, threads=threads)
+    weights = np.bincount(model.labels, weights=model.mixture.weights)[1:]
+    options = model.smoothing
+    with Workers(threads) as workers:
+        lattice = Lattice(
+            image.shape,
+            workers,
+            neighbours=options.neighbours,
+            mask=rows.valid,
+            spacing=image.spacing,
+        )
+        if options.contrast:
+            lattice.weaken(rows.planes(_guide(rows, model, image.ndim)), options.contrast)
+        return relax(lattice, rows.planes(odds), options, weights)
+
+
+def class_odds(model: Model, features: NDArray[Any], *, threads: int | None) -> NDArray[Any]:
+    """log2 of every class's posterior over that of the most probable component, (k, M)."""
+    odds = model.mixture.log2_odds(features, threads=threads).T
+    if model.labels == tuple(range(1, model.k + 1)):
+        return odds
+    classes = np.full((model.k, odds.shape[1]), -np.inf, odds.dtype)
+    for label, component in zip(model.labels, odds, strict=True):
+        np.logaddexp2(classes[label - 1], component, out=classes[label - 1])
+    return classes
+
+
+def _guide(rows: PixelRows, model: Model, n_axes: int) -> NDArray[Any]:
+    """The features whose edges count (F, M), in the scale of the start: all but the place."""
+    mixture = model.mixture
+    scale = start_scale(np.sqrt(_variances(mixture)), model.features, n_axes)
+    n = mixture.n_features - (n_axes if model.features.position else 0)
+    centred = rows.features[:, :n] - (mixture.weights @ mixture.means)[:n]
+    return (centred * scale[:n]).T
+
+
+def _variances(mixture: Mixture) -> NDArray[np.float64]:
+    """Variance of every feature under the mixture, (D,)."""
+    mean = mixture.weights @ mixture.means
+    variances: NDArray[np.float64] = mixture.weights @ (
+        mixture.standard_deviations**2 + (mixture.means - mean) ** 2
+    )
+    return variances
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FieldFit:
+    """What EM with a hidden Markov random field found.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        Its weights are what a class is worth where the neighbours do not tell.
+    beta : float
+    n_iter : int
+    converged : bool
+    """
+
+    mixture: Mixture
+    beta: float
+    n_iter: int
+    converged: bool
+
+
+def fit_field(
+    images: Sequence[Image],
+    rows: Sequence[PixelRows],
+    model: Model,
+    em: EMOptions,
+    *,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> FieldFit:
+    """EM with a hidden Markov random field, from `model` (equation 43 of docs/math.md).
+
+    Zhang, Brady and Smith (IEEE Trans. Med. Imaging 20 (2001) 45-57), with mean fields in the
+    place of ICM (Celeux, Forbes and Peyrard, Pattern Recognition 36 (2003) 131-144). Every
+    iteration is one sweep and an M-step with the probabilities that it leaves; the statistics of
+    the images add up.
+
+    The shares of the classes are no weights of this model: taken as such they count once more
+    what the neighbours say, and classes die out. The weights are learnt with beta.
+    """
+    if any(np.isnan(r.features.min()) for r in rows):
+        raise InvalidDataError(
+            "smoothing inside EM needs pixels that have all their bands. Leave out those with "
+            "gaps: FeatureSpec(gaps='drop') (--gaps drop), or smooth after EM."
+        )
+    options = model.smoothing
+    frame = model.mixture._frame
+    mixture = model.mixture.in_frame(frame)
+    rules = Regularisation.of_mixture(em, mixture)
+    n_iter, converged = 0, False
+    with Workers(threads) as workers:
+        hidden = [
+            _HiddenField(*pair, model, frame, workers) for pair in zip(images, rows, strict=True)
+        ]
+        prior = first_prior(options, model.mixture.n_components)
+        while n_iter < em.max_iter and not converged:
+            unsettled = [field.under(mixture) for field in hidden]
+            prior = learnt_prior(
+                unsettled, mixture.weights, prior, beta=options.beta == "auto", field=True
+            )
+            statistics = reduce(add, [field.statistics(mixture, prior) for field in hidden])
+            following = _weighted(rules.m_step(statistics, mixture), mixture.weights, prior)
+            prior = replace(prior, field=np.zeros_like(prior.field))  # it is in the weights now
+            change = largest_change(mixture, following)
+            mixture, n_iter, converged = following, n_iter + 1, change < _AT_REST
+            if callback is not None:
+                callback(n_iter, change)
+    return FieldFit(
+        mixture=mixture.out_of_frame(frame),
+        beta=prior.beta,
+        n_iter=n_iter,
+        converged=converged,
+    )
+
+
+def _weighted(mixture: Mixture, weights: NDArray[np.float64], prior: Prior) -> Mixture:
+    """The mixture with `weights` as `prior` has corrected them."""
+    worth = weights * np.exp2(prior.field.astype(np.float64))
+    return Mixture.trusted(
+        worth / worth.sum(), mixture.means, mixture.covariances, mixture.covariance_type
+    )
+
+
+class _HiddenField:
+    """The classes of one image's pixels while a mixture is fitted.
+
+    Pixels are rows in the order of the smallest box around the used ones: the rows' posterior is
+    the lattice's, without a copy. Pixels that are not used have no probability, so no weight.
+    """
+
+    def __init__(
+        self, image: Image, rows: PixelRows, model: Model, frame: Frame, workers: Workers
+    ) -> None:
+        options = model.smoothing
+        box = (slice(None),) * image.ndim if rows.valid is None else _box_around(rows.valid)
+        here: Any = (Ellipsis, *box)
+        mask = None if rows.valid is None else rows.valid[box]
+        planes = rows.planes(((rows.features - frame.origin) * frame.scale).T)[here]
+        flat = np.ascontiguousarray(planes).reshape(len(planes), -1)
+        self._rows = Rows(flat.T, None, Frame.identity(len(planes)))
+        self._rows.preload(workers)
+        self._workers = workers
+        self._lattice = Lattice(
+            planes.shape[1 + 3 - image.ndim :],
+            workers,
+            neighbours=options.neighbours,
+            mask=mask,
+            spacing=image.spacing,
+        )
+        if options.contrast:
+            guide = rows.planes(_guide(rows, model, image.ndim))[here]
+            self._lattice.weaken(np.ascontiguousarray(guide), options.contrast)
+        self._unary = np.empty((model.mixture.n_components, *self._lattice.shape), np.float32)
+        self._hard = options.method == "icm"
+        odds_rows(
+            self._rows,
+            model.mixture.in_frame(frame),
+            workers,
+            self._unary.reshape(len(self._unary), -1),
+        )
+        self._q = self._lattice.start(self._unary)
+
+    def under(self, mixture: Mixture) -> tuple[Lattice, NDArray[np.float32]]:
+        """The lattice and the probabilities so far; what the pixels say is now by `mixture`."""
+        flat = self._unary.reshape(mixture.n_components, -1)
+        odds_rows(self._rows, mixture, self._workers, flat)
+        return self._lattice, self._q
+
+    def statistics(self, mixture: Mixture, prior: Prior) -> Statistics:
+        """One sweep, and the sums that the M-step needs."""
+        lattice, q = self._lattice, self._q
+        lattice.sweep(self._unary, q, prior, hard=self._hard)
+        shares = q.reshape(mixture.n_components, -1)
+        found = statistics_with_shares(self._rows, mixture, self._workers, shares)
+        return replace(found, weight=float(lattice.n_used))
+
+
+def _box_around(valid: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The smallest box that holds all used pixels."""
+    box = []
+    for axis in range(valid.ndim):
+        others = tuple(i for i in range(valid.ndim) if i != axis)
+        inside = np.flatnonzero(valid.any(axis=others))
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return tuple(box)
