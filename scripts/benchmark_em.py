@@ -4,7 +4,8 @@
 
 Times of an iteration are differences between runs of different length, so that starts and
 conversions do not count; every method runs alone, in a process of its own, and the best of
-several repeats is taken. Needs the `test` extra (scikit-learn).
+several repeats is taken. Needs the `test` extra (scikit-learn). `--opencv` and `--torch` name
+Python interpreters of environments with `opencv-contrib-python<5` and with `torch`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from machine_ceilings import ceilings
+from startup_times import start_table
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 
@@ -43,6 +46,7 @@ def make_start(rows: np.ndarray, k: int, covariance: str):
     from gmmseg.mixture import fit_mixture
 
     part = rows[:: max(1, len(rows) // 20000)].astype(np.float64)
+    warnings.simplefilter("ignore")  # one step is what is wanted
     return fit_mixture(part, k, covariance_type=covariance, max_iter=1, tol=0, threads=1).mixture
 
 
@@ -109,16 +113,123 @@ def child_sklearn(case: dict) -> dict:
     }
 
 
-CHILDREN = {"gmmseg": child_gmmseg, "sklearn": child_sklearn}
+def child_opencv(case: dict) -> dict:
+    """OpenCV's EM has no single iterations either: the difference of a long and a short run."""
+    import cv2
+
+    rows = make_rows(case["n"], case["d"], case["k"], case["dtype"])
+    start = {name: np.array(values) for name, values in case["start"].items()}
+
+    def run(n_iter: int):
+        model = cv2.ml.EM_create()
+        model.setClustersNumber(case["k"])
+        model.setCovarianceMatrixType(cv2.ml.EM_COV_MAT_GENERIC)
+        model.setTermCriteria((cv2.TERM_CRITERIA_MAX_ITER, n_iter, 0))
+        model.trainE(rows, start["means"])  # its Python binding takes no covariances
+
+    return {"seconds": timed(run, 1, 3, 2)}
 
 
-def in_child(method: str, case: dict) -> dict:
+def child_torch(case: dict) -> dict:
+    """EM by hand, as one writes it with PyTorch: matrices of N x K, float32."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    x = torch.from_numpy(make_rows(case["n"], case["d"], case["k"], case["dtype"]))
+    start = {
+        name: torch.tensor(values, dtype=torch.float32) for name, values in case["start"].items()
+    }
+
+    def run(n_iter: int):
+        weights, means, covariances = start["weights"], start["means"], start["covariances"]
+        for _ in range(n_iter):
+            normal = torch.distributions.MultivariateNormal(means, covariances)
+            resp = torch.softmax(normal.log_prob(x[:, None]) + weights.log(), dim=1)
+            nk = resp.sum(0)
+            means = resp.T @ x / nk[:, None]
+            centred = [(x - mean) * resp[:, k, None].sqrt() for k, mean in enumerate(means)]
+            covariances = torch.stack([c.T @ c for c in centred]) / nk[:, None, None]
+            weights = nk / len(x)
+
+    with torch.no_grad():
+        return {"seconds": timed(run, 1, 4, 2)}
+
+
+CHILDREN = {
+    "gmmseg": child_gmmseg,
+    "sklearn": child_sklearn,
+    "opencv": child_opencv,
+    "torch": child_torch,
+}
+
+
+def in_child(method: str, case: dict, python: str = sys.executable) -> dict:
     """Run one method in a process of its own, with BLAS on all cores as by default."""
-    command = [sys.executable, __file__, "--child", method, json.dumps(case)]
+    command = [python, __file__, "--child", method, json.dumps(case)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{method} failed on {case}:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def peer_table(pythons: dict[str, str | None]) -> list[str]:
+    """Other programs, each in an environment of its own: K = 3, D = 3, full."""
+    n = 400_000
+    case = {"n": n, "k": 3, "d": 3, "covariance": "full", "dtype": "float32", "iterations": 30,
+            "repeats": 5, "likelihood": False}  # fmt: skip
+    start = make_start(make_rows(n, 3, 3, "float32"), 3, "full")
+    given = {name: getattr(start, name).tolist() for name in ("weights", "means", "covariances")}
+    seconds = in_child("gmmseg", case)["seconds"]
+    lines = ["| program | ms per Mpixel and iteration | of gmmseg |", "|---|---|---|"]
+    lines.append(f"| gmmseg | {seconds / n * 1e9:.2f} | 1 |")
+    for name, python in pythons.items():
+        if python:
+            took = in_child(name, {**case, "start": given}, python)["seconds"]
+            lines.append(f"| {name} | {took / n * 1e9:.0f} | **{took / seconds:.0f}x** |")
+    for line in lines[2:]:
+        print(line, flush=True)
+    return lines
+
+
+def scaling_table() -> list[str]:
+    """From ten thousand to a hundred million rows: the cost must grow linearly."""
+    lines = ["| rows | ms per Mpixel and iteration | memory added, MB |", "|---|---|---|"]
+    for n in (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000):
+        case = {"n": n, "k": 3, "d": 3, "covariance": "full", "dtype": "float32",
+                "iterations": 30 if n < 10_000_000 else 4, "repeats": 5 if n < 10_000_000 else 2,
+                "likelihood": False}  # fmt: skip
+        found = in_child("gmmseg", case)
+        lines.append(
+            f"| {n} | {found['seconds'] / n * 1e9:.2f} | {found['added_memory'] / 2**20:.0f} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+def arithmetic_table(n: int) -> list[str]:
+    """Operations and bytes of an iteration, and the share of the machine's ceilings reached."""
+    peak, bandwidth = ceilings()
+    lines = [
+        f"Measured ceilings, both cores: {peak / 1e9:.0f} Gflop/s of float32 multiply-adds in "
+        f"registers, {bandwidth / 1e9:.1f} GB/s read from memory.",
+        "",
+        "| K | D | operations per row | bytes per row | Gflop/s | of the ceiling "
+        "| GB/s | of the ceiling |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for k, d in ((3, 1), (3, 3), (8, 3), (16, 3), (5, 13)):
+        case = {"n": n, "k": k, "d": d, "covariance": "full", "dtype": "float32",
+                "iterations": 20, "repeats": 3, "likelihood": False}  # fmt: skip
+        seconds = in_child("gmmseg", case)["seconds"] / n
+        # whitening and its squares, exponential, moments; multiply and add count as two
+        operations = k * (d * (d + 1) + 3 * d + 20 + 2 + 3 * d + d * (d + 1)) + 30
+        rate, bytes_per_second = operations / seconds, 4 * d / seconds
+        lines.append(
+            f"| {k} | {d} | {operations} | {4 * d} | {rate / 1e9:.0f} | {rate / peak:.0%} "
+            f"| {bytes_per_second / 1e9:.1f} | {bytes_per_second / bandwidth:.0%} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
 
 
 def iteration_table(n: int, quick: bool) -> list[str]:
@@ -126,6 +237,7 @@ def iteration_table(n: int, quick: bool) -> list[str]:
     cases = [("full", 3, 3), ("full", 8, 3)]
     if not quick:
         cases += [("full", 16, 3), ("full", 3, 1), ("full", 3, 6), ("full", 5, 13)]
+        cases += [("full", 8, 1), ("full", 16, 13), ("full", 3, 100), ("diag", 3, 100)]
         cases += [(covariance, 3, 3) for covariance in COVARIANCES[1:]]
     lines = [
         "| covariance | K | D | gmmseg, 2 threads | 1 thread | scikit-learn float64 | float32 "
@@ -134,14 +246,15 @@ def iteration_table(n: int, quick: bool) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for covariance, k, d in cases:
-        case = {"n": n, "k": k, "d": d, "covariance": covariance, "dtype": "float32",
+        rows = n if d < 50 else n // 10
+        case = {"n": rows, "k": k, "d": d, "covariance": covariance, "dtype": "float32",
                 "iterations": 30 if d < 6 else 10, "repeats": 5, "likelihood": False}  # fmt: skip
         ours = in_child("gmmseg", case)
         double = in_child("sklearn", {**case, "dtype": "float64", "likelihood": n <= 2_000_000})
         single = in_child("sklearn", case)
         if not ours["same_bits"]:
             raise SystemExit("1 and 2 threads gave different bits")
-        per = 1e3 / (n / 1e6)
+        per = 1e3 / (rows / 1e6)
         theirs = double["log_likelihood"]
         lines.append(
             f"| {covariance} | {k} | {d} "
@@ -199,47 +312,6 @@ def whole_table(n: int) -> list[str]:
     return lines
 
 
-START_CODE = {
-    "python -c pass": "pass",
-    "import gmmseg": "import gmmseg",
-    "gmmseg --help": "import gmmseg.__main__ as m; m.main(['--help'])",
-    "gmmseg segment --help": "import gmmseg.__main__ as m; m.main(['segment', '--help'])",
-    "import the kernels (Numba)": "import gmmseg.mixture._kernels",
-}
-
-
-def start_table() -> list[str]:
-    """Time of a process, best of five; and the first run ever against later ones."""
-    lines = ["| process | seconds |", "|---|---|"]
-    for name, code in START_CODE.items():
-        best = min(run_timed([sys.executable, "-c", f"try:\n {code}\nexcept SystemExit: pass"])
-                   for _ in range(5))  # fmt: skip
-        lines.append(f"| `{name}` | {best:.3f} |")
-    photo = Path(__file__).parents[1] / "sample_images" / "photo.jpg"
-    with_cache = fresh_cache()
-    for name in ("first run ever, compiling", "second run", "third run"):
-        command = [sys.executable, "-m", "gmmseg", "segment", str(photo), "-k", "3", "-q",
-                   "--overwrite", "-o", with_cache["NUMBA_CACHE_DIR"]]  # fmt: skip
-        lines.append(
-            f"| `gmmseg segment photo.jpg -k 3`, {name} | {run_timed(command, with_cache):.2f} |"
-        )
-    for line in lines:
-        print(line, flush=True)
-    return lines
-
-
-def fresh_cache() -> dict[str, str]:
-    import tempfile
-
-    return {**os.environ, "NUMBA_CACHE_DIR": tempfile.mkdtemp(prefix="gmmseg-benchmark-")}
-
-
-def run_timed(command: list[str], env: dict[str, str] | None = None) -> float:
-    begin = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=env)
-    return time.perf_counter() - begin
-
-
 def machine() -> str:
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -255,6 +327,8 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="two rows of the table, fewer pixels")
     parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--opencv", metavar="PYTHON", help="with opencv-contrib-python<5")
+    parser.add_argument("--torch", metavar="PYTHON", help="with torch")
     parser.add_argument("--output", type=Path, help="write the tables as Markdown to this file")
     args = parser.parse_args()
     if args.child:
@@ -273,6 +347,18 @@ def main() -> None:
         f"## One EM iteration, {n / 1e6:g} million rows of float32: milliseconds per million rows",
         "",
         *iteration_table(n, args.quick),
+        "",
+        "## Other programs: 0.4 million rows, K = 3, D = 3, full",
+        "",
+        *peer_table({"opencv": args.opencv, "torch": args.torch}),
+        "",
+        "## Rows: K = 3, D = 3, full",
+        "",
+        *scaling_table(),
+        "",
+        "## Arithmetic",
+        "",
+        *arithmetic_table(n),
         "",
         "## Whole fits from nothing, k-means start included, tolerance 1e-5",
         "",

@@ -27,16 +27,26 @@ FLOOR = (
 )
 
 
-def make_photo(folder: Path) -> None:
-    """The enlarged sample with noise that grows with light, as a sensor's does."""
+def enlarged_photo(mpixels: float = 12.0):
+    """The enlarged sample with noise that grows with light, as a sensor's does; RGB uint8."""
     import cv2
     import numpy as np
 
     image = cv2.imdecode(np.fromfile(SAMPLE, np.uint8), cv2.IMREAD_COLOR)
-    large = cv2.resize(image, (4243, 2828), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    cols = round((mpixels * 1.5e6) ** 0.5)
+    size = (cols, round(mpixels * 1e6 / cols))
+    large = cv2.resize(image[..., ::-1], size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
     noise = np.random.default_rng(0).standard_normal(large.shape, dtype=np.float32)
     large += noise * (1 + np.sqrt(np.maximum(large, 0)) / 8)
-    photo = np.clip(np.rint(large), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(large), 0, 255).astype(np.uint8)
+
+
+def make_photo(folder: Path) -> None:
+    """The photo as PNG and JPEG."""
+    import cv2
+    import numpy as np
+
+    photo = np.ascontiguousarray(enlarged_photo()[..., ::-1])
     for kind in KINDS:
         cv2.imencode(f".{kind}", photo)[1].tofile(folder / f"photo.{kind}")
 

@@ -803,7 +803,7 @@ def test_info_of_files_that_are_neither(run, photo, folder):
 def test_warmup(run, folder, monkeypatch):
     from gmmseg.cli import warmup
 
-    monkeypatch.setattr(warmup, "_images", lambda: [picture(bands=1)])
+    monkeypatch.setattr(warmup, "_images", lambda _: [picture(bands=1)])
     done = run("warmup")
     assert done.status == 0
     assert "all kernels are ready" in done.err
