@@ -55,7 +55,12 @@ def misclassification(t, w):
     return out
 
 
-ORACLES = {"entropy": entropy_overlap, "misclassification": misclassification}
+def balanced(t, w):
+    """The fall of the entropy for each row of one and row of the other."""
+    return entropy_overlap(t, w) / np.outer(w @ t, w @ t)
+
+
+ORACLES = {"balanced": balanced, "entropy": entropy_overlap, "misclassification": misclassification}
 
 
 def naive_merge(mixture, X, k, by, w):
@@ -174,7 +179,10 @@ def test_order_of_classes():
     [
         ({"k": 4}, r"^k must be at most the number of components, 3, got 4\.$"),
         ({"k": 0}, r"^k must be at least 1, got 0\.$"),
-        ({"k": 2, "by": "x"}, r"^by must be one of 'entropy', 'misclassification', got 'x'\.$"),
+        (
+            {"k": 2, "by": "x"},
+            r"^by must be one of 'balanced', 'entropy', 'misclassification', got 'x'\.$",
+        ),
     ],
 )
 def test_arguments_that_break_a_rule(chosen, message):
@@ -191,7 +199,7 @@ def test_borders_of_the_wrong_shape():
     ("wrong", "message"),
     [
         ({"gaussians_per_segment": 0}, r"^gaussians_per_segment must be at least 1, got 0\.$"),
-        ({"merge_by": "size"}, r"^merge_by must be one of 'entropy', .*, got 'size'\.$"),
+        ({"merge_by": "size"}, r"^merge_by must be one of 'balanced', .*, got 'size'\.$"),
         ({"merge_touching": 1}, r"^merge_touching must be True or False, got 1\.$"),
     ],
 )
@@ -216,7 +224,8 @@ def merged(**chosen):
 
 
 @pytest.mark.parametrize(
-    "chosen", [{}, {"merge_by": "misclassification"}, {"merge_touching": True}]
+    "chosen",
+    [{}, {"merge_by": "entropy"}, {"merge_by": "misclassification"}, {"merge_touching": True}],
 )
 def test_a_class_of_several_gaussians(chosen):
     picture = two_textures()

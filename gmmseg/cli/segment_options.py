@@ -83,8 +83,8 @@ def add_merging(parser: ArgumentParser) -> None:
         "--merge-by",
         choices=MERGE_BY,
         default=default.merge_by,
-        help="merge what makes the classes most certain, or what is most often taken for one "
-        "another (default: %(default)s)",
+        help="merge first what makes the classes most certain (entropy; balanced: in proportion to "
+        "their sizes), or what is most often taken for one another (default: %(default)s)",
     )
     group.add_argument(
         "--merge-touching",

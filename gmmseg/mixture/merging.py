@@ -30,13 +30,13 @@ __all__ = [
 Array = NDArray[np.float64]
 
 #: How much two components overlap.
-MERGE_BY = ("entropy", "misclassification")
+MERGE_BY = ("balanced", "entropy", "misclassification")
 
 # Rows that are looked at: the sums over them are known to about 1/250 of themselves, far better
 # than it takes to tell one pair from another.
 _ROWS = 1 << 16
 
-#: Overlaps that differ by less than this share of the largest possible one are equal.
+#: An overlap of less than this share of all rows is none; what differs by less is equal.
 _EQUAL = 1e-9
 
 
@@ -48,16 +48,17 @@ class MergeOptions:
     ----------
     gaussians_per_segment : int
         So many times more components than classes are fitted. 1 = each class is one Gaussian.
-    merge_by : {"entropy", "misclassification"}
-        What is merged first: the two that make the posterior of all rows most certain when they
-        become one (Baudry et al. 2010), or the two that are most often taken for one another
-        (Hennig 2010).
+    merge_by : {"balanced", "entropy", "misclassification"}
+        What is merged first. "entropy": the two that make the posterior of all rows most certain
+        when they become one (Baudry et al. 2010); "balanced": the same divided by both their
+        numbers of rows, so that large classes do not draw everything to them;
+        "misclassification": the two that are most often taken for one another (Hennig 2010).
     merge_touching : bool
         Weigh this by the share of the border that two components have in common in the image.
     """
 
     gaussians_per_segment: int = 1
-    merge_by: str = "entropy"
+    merge_by: str = "balanced"
     merge_touching: bool = False
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ def merge_components(
     X: ArrayLike,
     k: int,
     *,
-    by: str = "entropy",
+    by: str = "balanced",
     sample_weight: ArrayLike | None = None,
     borders: ArrayLike | None = None,
     threads: int | None = None,
@@ -99,8 +100,8 @@ def merge_components(
         The rows that it was fitted to. Of more than 65 536 a sample is looked at.
     k : int
         Number of classes, at most that of the components.
-    by : {"entropy", "misclassification"}
-        Equation 46 or 47 of docs/math.md: Baudry, Raftery, Celeux, Lo and Gottardo, J. Comput.
+    by : {"balanced", "entropy", "misclassification"}
+        Equations 46 and 47 of docs/math.md: Baudry, Raftery, Celeux, Lo and Gottardo, J. Comput.
         Graph. Statist. 19 (2010) 332-353, or Hennig, Adv. Data Anal. Classif. 4 (2010) 3-34.
     sample_weight : array_like of shape (N,), optional
         How many pixels each row stands for.
@@ -136,7 +137,7 @@ def merge_components(
     rows, weights = _sampled(np.asarray(X), sample_weight)
     posterior = mixture.posterior(rows, threads=threads).astype(np.float64).T.copy()
     touching = None if borders is None else _check_borders(borders, mixture.n_components)
-    groups = _merged(posterior, weights, k, _OVERLAP[by], bhattacharyya(mixture), touching)
+    groups = _merged(posterior, weights, k, by, bhattacharyya(mixture), touching)
     return ordered_classes(mixture, groups)
 
 
@@ -221,7 +222,7 @@ def _merged(
     posterior: Array,
     weights: Array,
     k: int,
-    overlap: Overlap,
+    by: str,
     distances: Array,
     borders: Array | None,
 ) -> list[list[int]]:
@@ -230,8 +231,12 @@ def _merged(
     changed: Sequence[int] = range(len(posterior))
     found = np.zeros(distances.shape)
     while len(groups) > k:
-        overlap(posterior, weights, changed, found)
-        a, b = _next_pair(_by_border(found, borders), posterior @ weights, distances)
+        _OVERLAP[by](posterior, weights, changed, found)
+        mass = posterior @ weights
+        worth = np.where(found > _EQUAL * mass.sum(), found, 0.0)
+        if by == "balanced":
+            worth /= np.maximum(np.outer(mass, mass), np.finfo(np.float64).tiny)
+        a, b = _next_pair(_by_border(worth, borders), mass, distances)
         changed = (a,)
         groups[a] += groups.pop(b)
         posterior[a] += posterior[b]
@@ -256,7 +261,7 @@ def _next_pair(found: Array, mass: Array, distances: Array) -> tuple[int, int]:
     empty = mass <= _EQUAL * mass.sum()
     first, second = np.triu_indices(len(mass), 1)
     values = np.where(empty[first] | empty[second], np.inf, found[first, second])
-    candidates = np.flatnonzero(values >= values.max() - _EQUAL * mass.sum())
+    candidates = np.flatnonzero(values >= values.max() * (1 - _EQUAL))
     best = candidates[np.argmin(distances[first, second][candidates])]
     return int(first[best]), int(second[best])
 
@@ -293,6 +298,7 @@ def _misclassification(
 Overlap = Callable[[Array, Array, Sequence[int], Array], None]
 
 _OVERLAP: dict[str, Overlap] = {
+    "balanced": _entropy_gain,
     "entropy": _entropy_gain,
     "misclassification": _misclassification,
 }
