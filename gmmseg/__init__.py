@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from gmmseg.image import Image
     from gmmseg.io import ReadOptions, Table, TableOptions, read_image, read_table
     from gmmseg.mixture import EMOptions, Mixture, fit_mixture
+    from gmmseg.mixture.merging import MergeOptions
     from gmmseg.mixture.selection import Selection, SelectOptions
     from gmmseg.model import Model, load_model
     from gmmseg.pipeline import SegmentOptions, apply, fit, segment, select_k
+    from gmmseg.regions import RegionOptions
     from gmmseg.segmentation import Segmentation
     from gmmseg.smoothing import SmoothingOptions, smooth
     from gmmseg.tabular import Clustering, cluster_table
@@ -36,9 +38,11 @@ _HOME = {
     "EMOptions": "gmmseg.mixture",
     "FeatureSpec": "gmmseg.feature_spec",
     "Image": "gmmseg.image",
+    "MergeOptions": "gmmseg.mixture.merging",
     "Mixture": "gmmseg.mixture",
     "Model": "gmmseg.model",
     "ReadOptions": "gmmseg.io",
+    "RegionOptions": "gmmseg.regions",
     "SegmentOptions": "gmmseg.pipeline",
     "Segmentation": "gmmseg.segmentation",
     "Table": "gmmseg.io",
@@ -66,9 +70,11 @@ __all__ = [
     "EMOptions",
     "FeatureSpec",
     "Image",
+    "MergeOptions",
     "Mixture",
     "Model",
     "ReadOptions",
+    "RegionOptions",
     "SegmentOptions",
     "Segmentation",
     "SelectOptions",

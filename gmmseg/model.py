@@ -14,6 +14,7 @@ from gmmseg.errors import InvalidDataError, MissingFileError, ModelFormatError, 
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _KEYS = frozenset(
         "mixture",
         "labels",
         "smoothing",
+        "regions",
         "provenance",
     }
 )
@@ -54,6 +56,8 @@ class Model:
         Label (from 1) of each component of the mixture.
     smoothing : SmoothingOptions
         How neighbouring pixels are taken into account.
+    regions : RegionOptions
+        What becomes of specks, holes and neighbouring regions.
     provenance : dict
         Where it comes from, for people: versions, options, log-likelihood. Plain JSON values.
     """
@@ -63,6 +67,7 @@ class Model:
     mixture: Mixture
     labels: tuple[int, ...]
     smoothing: SmoothingOptions = SmoothingOptions()
+    regions: RegionOptions = RegionOptions()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,6 +88,11 @@ class Model:
     def k(self) -> int:
         """Number of classes."""
         return max(self.labels, default=0)
+
+    @property
+    def one_to_one(self) -> bool:
+        """Whether each class is one component."""
+        return self.k == len(self.labels)
 
     def check_image(self, image: Image) -> None:
         """Raise `InvalidDataError` when the image has not the bands that the model needs."""
@@ -111,6 +121,7 @@ class Model:
             "mixture": self.mixture.to_dict(),
             "labels": list(self.labels),
             "smoothing": self.smoothing.to_dict(),
+            "regions": self.regions.to_dict(),
             "provenance": self.provenance,
         }
 
@@ -145,6 +156,7 @@ class Model:
             mixture=Mixture.from_dict(values["mixture"]),
             labels=tuple(labels),
             smoothing=SmoothingOptions.from_dict(values["smoothing"]),
+            regions=RegionOptions.from_dict(values["regions"]),
             provenance=provenance,
         )
 

@@ -18,6 +18,7 @@ from gmmseg._check import check_choice
 from gmmseg.errors import GmmsegError, InvalidParameterError, OutputExistsError, WriteError
 from gmmseg.image import Image
 from gmmseg.io import image_info, printable, write_npz, write_png, write_text, write_tiff
+from gmmseg.labels import MOST_LABELS
 from gmmseg.segmentation import Segmentation
 
 __all__ = [
@@ -50,6 +51,8 @@ class OutputOptions:
         One TIFF with a band for each class, one NPZ, or a PNG of 16 bits for each class.
     entropy, novelty : bool
         Maps of uncertainty.
+    regions : bool
+        A map that gives every connected region its own number.
     save_model : bool
         The model.
     """
@@ -59,6 +62,7 @@ class OutputOptions:
     probabilities: str | None = None
     entropy: bool = False
     novelty: bool = False
+    regions: bool = False
     save_model: bool = False
 
     def __post_init__(self) -> None:
@@ -68,7 +72,7 @@ class OutputOptions:
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
-    r"(.+?)(_(labels|overlay|entropy|novelty|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?)\.(png|tif|npz|csv|tsv|parquet)|\.gmm\.json)"
+    r"(.+?)(_(labels|regions|overlay|entropy|novelty|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?)\.(png|tif|npz|csv|tsv|parquet)|\.gmm\.json)"
 )
 
 
@@ -100,8 +104,8 @@ def planned_outputs(
     Returns
     -------
     dict
-        From "labels", "overlay", "mask_1", "probabilities" or "probability_1", "entropy",
-        "novelty" and "model", those that will be written, to their paths.
+        From "labels", "regions", "overlay", "mask_1", "probabilities" or "probability_1",
+        "entropy", "novelty" and "model", those that will be written, to their paths.
 
     Raises
     ------
@@ -115,7 +119,10 @@ def planned_outputs(
     ['photo_labels.png', 'photo_overlay.png', 'photo_mask_1.png', 'photo_mask_2.png']
     """
     picture = "tif" if volume else "png"
-    endings = {"labels": f"_labels.{'tif' if volume or tiff else 'png'}"}
+    kind = "tif" if volume or tiff else "png"
+    endings = {"labels": f"_labels.{kind}"}
+    if options.regions:
+        endings["regions"] = f"_regions.{kind}"
     if options.overlay:
         endings["overlay"] = "_overlay.png"
     if options.masks:
@@ -262,6 +269,19 @@ def _write_labels(segmentation: Segmentation, path: Path, _: int) -> None:
         write_map(segmentation.image, path, segmentation.labels, nodata=0)
 
 
+def _write_regions(segmentation: Segmentation, path: Path, _: int) -> None:
+    regions = segmentation.regions
+    if path.suffix.lower() != ".png":
+        write_map(segmentation.image, path, regions, nodata=0)
+    elif regions.dtype == np.uint16:
+        write_png(path, regions)
+    else:
+        raise InvalidParameterError(
+            f"the image has {regions.max()} regions, but a PNG can number {MOST_LABELS} only. Give "
+            "small ones away: RegionOptions(min_area=) (--min-area), or smooth (--smooth)."
+        )
+
+
 def _write_overlay(segmentation: Segmentation, path: Path, _: int) -> None:
     write_png(path, segmentation.overlay(legend=True))
 
@@ -299,6 +319,7 @@ def _write_model(segmentation: Segmentation, path: Path, _: int) -> None:
 #: By the first word of an output's name.
 _WRITERS: dict[str, Callable[[Segmentation, Path, int], None]] = {
     "labels": _write_labels,
+    "regions": _write_regions,
     "overlay": _write_overlay,
     "mask": _write_mask,
     "probabilities": _write_probabilities,

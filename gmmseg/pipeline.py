@@ -20,11 +20,13 @@ from gmmseg.features import start_scale
 from gmmseg.image import Image
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
+from gmmseg.mixture.merging import MergeOptions, merge_components, shared_borders
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import Selection, SelectOptions, select_rows
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.random_field import fit_field
+from gmmseg.regions import RegionOptions
 from gmmseg.segmentation import Segmentation
 from gmmseg.smoothing import SmoothingOptions
 
@@ -53,12 +55,18 @@ class SegmentOptions:
         How the number of classes is chosen where it is not given.
     smoothing : SmoothingOptions
         How neighbouring pixels are taken into account; off by default.
+    merging : MergeOptions
+        Whether a class is one Gaussian, or several that were merged.
+    regions : RegionOptions
+        What becomes of specks, holes and neighbouring regions; all stay by default.
     """
 
     features: FeatureSpec = FeatureSpec()
     em: EMOptions = EMOptions()
     selection: SelectOptions = SelectOptions()
     smoothing: SmoothingOptions = SmoothingOptions()
+    merging: MergeOptions = MergeOptions()
+    regions: RegionOptions = RegionOptions()
 
 
 def segment(
@@ -267,14 +275,16 @@ def _fit(
     selection = None
     if k == AUTO:
         selection = _select(images, rows, options, threads, callback)
+        k = selection.best().k
+    n_classes = _check_k(k)
+    if selection is not None and not options.merging.is_on:
         fitted = selection.best().fit
     else:
-        n_components = _check_k(k)
         features, counts = _joined(rows)
         fitted = fit_rows(
             features,
-            n_components,
-            options.em,
+            _check_k(n_classes * options.merging.gaussians_per_segment),
+            _em_of(selection, options),
             sample_weight=counts,
             metric=_metric(spec, images[0]),
             threads=threads,
@@ -290,10 +300,13 @@ def _fit(
         mixture=mixture,
         labels=tuple(range(1, mixture.n_components + 1)),
         smoothing=options.smoothing,
+        regions=options.regions,
         provenance=provenance,
     )
     if options.smoothing.inside and options.smoothing.is_on:
         model = _refitted(model, images, rows, options, threads, callback)
+    if options.merging.is_on:
+        model = _merged(model, rows, n_classes, options.merging, threads)
     return model, tuple(str(warning) for warning in fitted.warnings)
 
 
@@ -314,6 +327,37 @@ def _refitted(
         smoothing=replace(model.smoothing, beta=found.beta),
         provenance=model.provenance | {"random_field": field},
     )
+
+
+def _em_of(selection: Selection | None, options: SegmentOptions) -> EMOptions:
+    """How the mixture is fitted; the kind of covariance may have been chosen."""
+    if selection is None:
+        return options.em
+    return replace(options.em, covariance_type=selection.best().covariance_type)
+
+
+def _merged(
+    model: Model, rows: list[PixelRows], k: int, options: MergeOptions, threads: int | None
+) -> Model:
+    """The model with the components that overlap most in the same classes, `k` of them."""
+    n = model.mixture.n_components
+    borders = None
+    if options.merge_touching:
+        borders = np.zeros((n, n))
+        for part in rows:
+            component = model.mixture.predict(part.features, threads=threads).astype(np.int32)
+            borders += shared_borders(part.put_back(component, -1), n)
+    features, counts = _joined(rows)
+    labels = merge_components(
+        model.mixture,
+        features,
+        k,
+        by=options.merge_by,
+        sample_weight=counts,
+        borders=borders,
+        threads=threads,
+    )
+    return replace(model, labels=labels)
 
 
 def _select(
@@ -382,7 +426,7 @@ def _provenance(
     return {
         "gmmseg": gmmseg.__version__,
         "images": [image.path.name for image in images if image.path is not None],
-        "options": {"em": asdict(options.em)},
+        "options": {"em": asdict(options.em), "merging": asdict(options.merging)},
         "fit": {
             "n_pixels": n_pixels,
             "log_likelihood": fitted.log_likelihood,

@@ -29,7 +29,7 @@ from gmmseg.smoothing import Smoothed, first_prior, learnt_prior, relax
 if TYPE_CHECKING:
     from gmmseg.model import Model
 
-__all__ = ["FieldFit", "fit_field", "smooth_image"]
+__all__ = ["FieldFit", "fit_field", "smooth_image", "within_classes"]
 
 #: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
 _AT_REST = 1e-3
@@ -79,6 +79,17 @@ def _guide(rows: PixelRows, model: Model, n_axes: int) -> NDArray[Any]:
     n = mixture.n_features - (n_axes if model.features.position else 0)
     centred = rows.features[:, :n] - (mixture.weights @ mixture.means)[:n]
     return (centred * scale[:n]).T
+
+
+def within_classes(rows: PixelRows, model: Model, n_axes: int) -> NDArray[Any]:
+    """The features but for the place (F, M), so that the Gaussians' mean covariance is unity."""
+    mixture = model.mixture
+    n = mixture.n_features - (n_axes if model.features.position else 0)
+    within = np.einsum("k,kij->ij", mixture.weights, mixture.full_covariances[:, :n, :n])
+    size = np.sqrt(np.diagonal(within))
+    factor = np.linalg.inv(np.linalg.cholesky(within / np.outer(size, size))) / size
+    centred = rows.features[:, :n] - (mixture.weights @ mixture.means)[:n]
+    return factor @ centred.T
 
 
 def _variances(mixture: Mixture) -> NDArray[np.float64]:

@@ -17,7 +17,8 @@ from gmmseg.labels import class_mask, label_dtype
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows
-from gmmseg.random_field import smooth_image
+from gmmseg.random_field import smooth_image, within_classes
+from gmmseg.regions import as_map, clean_labels, connected_regions, merge_regions
 from gmmseg.smoothing import Smoothed, most_probable
 from gmmseg.uncertainty import entropy, novelty
 
@@ -62,8 +63,10 @@ class Segmentation:
 
     @cached_property
     def _row_labels(self) -> NDArray[Any]:
-        label_of = np.array(self.model.labels, dtype=label_dtype(self.k))
-        return label_of[self.mixture.predict(self._rows.features, threads=self._threads)]
+        if self.model.one_to_one:
+            label_of = np.array(self.model.labels, dtype=label_dtype(self.k))
+            return label_of[self.mixture.predict(self._rows.features, threads=self._threads)]
+        return most_probable(self._row_posterior.T, label_dtype(self.k))
 
     @cached_property
     def _row_posterior(self) -> NDArray[Any]:
@@ -80,12 +83,36 @@ class Segmentation:
     def labels(self) -> NDArray[Any]:
         """Label map of the image's shape: 1..k from dark to bright, 0 = pixel not used.
 
-        uint8, or uint16 when k > 255.
+        uint8, or uint16 when k > 255. Specks and holes are gone as the model's `regions` says.
         """
         if self.smoothed is None:
-            return self._rows.put_back(self._row_labels)
-        labels = most_probable(self.smoothed.probabilities, label_dtype(self.k))
-        return labels.reshape(self.image.shape)
+            labels = self._rows.put_back(self._row_labels)
+        else:
+            labels = most_probable(self.smoothed.probabilities, label_dtype(self.k))
+            labels = labels.reshape(self.image.shape)
+        if not self.model.regions.cleans:
+            return labels
+        return clean_labels(
+            labels,
+            self.model.regions,
+            probability=self.probability,
+            spacing=self.image.spacing,
+            unit=self.image.unit,
+        )
+
+    @cached_property
+    def regions(self) -> NDArray[Any]:
+        """Connected regions of the label map, numbered from 1; 0 = pixel not used.
+
+        Joined further as the model's `regions` says: they may then hold several classes. uint16,
+        or uint32 when there are more than 65 535.
+        """
+        options = self.model.regions
+        found = connected_regions(self.labels, options.connectivity)
+        if options.merges:
+            features = self._rows.planes(within_classes(self._rows, self.model, self.image.ndim))
+            found = merge_regions(found, features.reshape(-1, *found.shape), options)
+        return as_map(found)
 
     @cached_property
     def probabilities(self) -> NDArray[Any]:
@@ -120,7 +147,7 @@ class Segmentation:
     @cached_property
     def table(self) -> tuple[ClassRow, ...]:
         """Pixels, share, area, mean and standard deviation of every class."""
-        if self.smoothed is None:
+        if self.smoothed is None and not self.model.regions.cleans:
             bands, labels, counts = self._rows.bands, self._row_labels, self._rows.counts
         else:
             bands, labels, counts = self._rows.by_class(self._rows.of_used(self.labels[None])[0])
@@ -171,6 +198,7 @@ class Segmentation:
             "classes": [row.to_dict() for row in self.table],
             "fit": self.model.provenance.get("fit", {}),
             "smoothing": self._smoothing_found(),
+            "regions": self._regions_found(),
             "notes": list(self.image.notes),
             "warnings": list(self.warnings),
         }
@@ -180,6 +208,12 @@ class Segmentation:
         if found is None:
             return None
         return {"beta": found.beta, "sweeps": found.n_sweeps, "converged": found.converged}
+
+    def _regions_found(self) -> dict[str, int] | None:
+        """Their number, where they were asked for."""
+        if "regions" not in self.__dict__:
+            return None
+        return {"number": int(self.regions.max())}
 
     def _index(self, label: int) -> int:
         check_integer(label, "label", minimum=1)

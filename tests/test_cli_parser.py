@@ -16,9 +16,11 @@ from gmmseg.cli.parser import COMMANDS, command_parser, parse
 from gmmseg.cli.segment_options import smoothing_of
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import ReadOptions
+from gmmseg.mixture.merging import MergeOptions
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
 from gmmseg.outputs import OutputOptions
+from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 
 MANUAL = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -133,11 +135,22 @@ def test_help_tells_the_defaults(name, capsys):
         (["--sweeps", "3"], "sweeps", 3),
         (["--smooth-method", "icm"], "method", "icm"),
         (["--smooth-inside"], "inside", True),
+        (["--gaussians-per-segment", "3"], "gaussians_per_segment", 3),
+        (["--merge-by", "misclassification"], "merge_by", "misclassification"),
+        (["--merge-touching"], "merge_touching", True),
+        (["--min-area", "20"], "min_area", 20.0),
+        (["--min-area", "5 mm2"], "min_area", "5 mm2"),
+        (["--max-hole", "0.5%"], "max_hole", "0.5%"),
+        (["--connectivity", "8"], "connectivity", 8),
+        (["--merge-distance", "1.5"], "merge_distance", 1.5),
+        (["--n-regions", "9"], "n_regions", 9),
+        (["--regions"], "regions", True),
     ],
 )
 def test_an_option_sets_its_field(words, field, value):
     args = parsed("segment", *words)
-    for kind in (FeatureSpec, EMOptions, SmoothingOptions, ReadOptions, OutputOptions):
+    kinds = (FeatureSpec, EMOptions, SmoothingOptions, MergeOptions, RegionOptions)
+    for kind in (*kinds, ReadOptions, OutputOptions):
         if field in {f.name for f in fields(kind)}:
             assert getattr(options_of(args, kind), field) == value
             return
@@ -199,6 +212,7 @@ def test_what_follows_two_dashes_is_a_file():
         (["segment", "a", "-k", "2", "--covariance", "round"], "invalid choice: 'round'"),
         (["segment", "a", "-k", "2", "--bands", "1;2"], "must be band numbers such as 1,2"),
         (["segment", "a", "-k", "2", "--nodata", "none"], "must be a number or nan, got 'none'"),
+        (["segment", "a", "-k", "2", "--min-area", "5mm"], "must be a number of pixels, or a text"),
         (["segment", "a", "-k", "2", "--smooth", "x"], "must be a number or auto, got 'x'"),
         (["segment", "a", "-k", "2", "--spacing", "1,b"], "must be sizes of a pixel such as"),
         (["segment", "a", "-k", "2", "-q", "-v"], "not allowed with argument"),

@@ -32,12 +32,14 @@ def test_the_schema_names_what_the_reader_knows():
     features = properties["features"]
     assert set(features["properties"]) == set(gmmseg.FeatureSpec().to_dict())
     assert set(features["properties"]["colour_space"]["enum"]) == set(COLOUR_SPACES) - {"auto"}
+    assert set(properties["smoothing"]["properties"]) == set(gmmseg.SmoothingOptions().to_dict())
+    assert set(properties["regions"]["properties"]) == set(gmmseg.RegionOptions().to_dict())
     kinds = properties["mixture"]["properties"]["covariance_type"]["enum"]
     assert kinds == list(COVARIANCE_TYPES)
 
 
 def test_every_entry_is_told():
-    for name in ("features", "mixture"):
+    for name in ("features", "mixture", "smoothing", "regions"):
         for entry in SCHEMA["properties"][name]["properties"]:
             assert f"`{name}.{entry}`" in TEXT
     for entry in SCHEMA["properties"]:
@@ -73,6 +75,12 @@ WRONG = [
     (("mixture", "covariances"), [1.0, 2.0]),
     (("mixture", "covariance_type"), "odd"),
     (("mixture", "means"), [14.5, 11.0]),
+    (("regions",), ...),
+    (("regions", "min_area"), "5 apples"),
+    (("regions", "max_hole"), -1),
+    (("regions", "connectivity"), 5),
+    (("regions", "n_regions"), 0),
+    (("regions", "more"), 1),
     (("provenance",), []),
     (("more",), 1),
 ]

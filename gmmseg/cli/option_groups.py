@@ -174,6 +174,12 @@ def add_outputs(parser: ArgumentParser) -> None:
         default=default.novelty,
         help="a map of how badly every class explains each pixel, 0 to 1 (float32 tif)",
     )
+    group.add_argument(
+        "--regions",
+        action="store_true",
+        default=default.regions,
+        help="a map in which every connected region has its own number, from 1 (16 bits)",
+    )
 
 
 def add_model_outputs(parser: ArgumentParser) -> None:

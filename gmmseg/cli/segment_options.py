@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gmmseg.cli.option_groups import options_of
 from gmmseg.cli.values import (
+    area,
     comma_separated,
     integer_or_auto,
     number_or_auto,
@@ -18,16 +19,20 @@ from gmmseg.cli.values import (
 )
 from gmmseg.feature_spec import COLOUR_SPACES, GAPS, FeatureSpec
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.merging import MERGE_BY, MergeOptions
 from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
 from gmmseg.mixture.selection import SELECT_BY, SelectOptions
 from gmmseg.pipeline import SegmentOptions
+from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import METHODS, SmoothingOptions
 
 __all__ = [
     "add_classes",
     "add_em",
     "add_features",
+    "add_merging",
+    "add_regions",
     "add_selection",
     "add_smoothing",
     "segment_options",
@@ -42,6 +47,8 @@ def segment_options(args: Namespace) -> SegmentOptions:
         em=options_of(args, EMOptions),
         selection=options_of(args, SelectOptions),
         smoothing=smoothing_of(args),
+        merging=options_of(args, MergeOptions),
+        regions=options_of(args, RegionOptions),
     )
 
 
@@ -57,6 +64,33 @@ def add_classes(parser: ArgumentParser) -> None:
         type=integer_or_auto,
         required=True,
         help="number of classes; auto chooses it",
+    )
+
+
+def add_merging(parser: ArgumentParser) -> None:
+    """`MergeOptions`."""
+    default = MergeOptions()
+    group = parser.add_argument_group("classes that are no Gaussians")
+    group.add_argument(
+        "--gaussians-per-segment",
+        metavar="M",
+        type=positive_integer,
+        default=default.gaussians_per_segment,
+        help="fit M times more Gaussians than classes, and merge those that overlap most "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--merge-by",
+        choices=MERGE_BY,
+        default=default.merge_by,
+        help="merge first what makes the classes most certain (entropy; balanced: in proportion to "
+        "their sizes), or what is most often taken for one another (default: %(default)s)",
+    )
+    group.add_argument(
+        "--merge-touching",
+        action="store_true",
+        default=default.merge_touching,
+        help="weigh this by the share of the border that two have in common in the image",
     )
 
 
@@ -313,3 +347,48 @@ def smoothing_of(args: Namespace) -> SmoothingOptions:
     if not hasattr(args, "smooth_tol"):
         return SmoothingOptions()
     return replace(options_of(args, SmoothingOptions), tol=args.smooth_tol)
+
+
+def add_regions(parser: ArgumentParser) -> None:
+    """`RegionOptions`."""
+    default = RegionOptions()
+    group = parser.add_argument_group("regions: connected pixels of one class")
+    group.add_argument(
+        "--min-area",
+        metavar="SIZE",
+        type=area,
+        default=default.min_area,
+        help="smaller regions go to the likeliest class beside them: a number of pixels, '5 mm2', "
+        "'1.5 ml', '2 ha' or '0.5 %%' of the image (default: %(default)g, all stay)",
+    )
+    group.add_argument(
+        "--max-hole",
+        metavar="SIZE",
+        type=area,
+        default=default.max_hole,
+        help="regions up to this that lie wholly within another one become a part of it "
+        "(default: %(default)g, all stay)",
+    )
+    group.add_argument(
+        "--connectivity",
+        metavar="N",
+        type=positive_integer,
+        default=default.connectivity,
+        help="pixels of regions are connected to 4 or 8 neighbours, voxels to 6, 18 or 26 "
+        "(default: 4 or 6)",
+    )
+    group.add_argument(
+        "--merge-distance",
+        metavar="D",
+        type=float,
+        default=default.merge_distance,
+        help="join neighbouring regions whose means are nearer than D standard deviations of the "
+        "pixels within classes; shows in --regions (default: %(default)g, none)",
+    )
+    group.add_argument(
+        "--n-regions",
+        metavar="N",
+        type=positive_integer,
+        default=default.n_regions,
+        help="join neighbouring regions until N are left; shows in --regions (default: all stay)",
+    )

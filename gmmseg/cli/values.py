@@ -7,7 +7,11 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
 
+from gmmseg.area import parse_area
+from gmmseg.errors import InvalidParameterError
+
 __all__ = [
+    "area",
     "comma_separated",
     "integer_or_auto",
     "number_or_auto",
@@ -19,6 +23,21 @@ __all__ = [
 T = TypeVar("T")
 
 _MOST_DIGITS = len("65535")  # of a number of classes
+
+
+def area(text: str) -> float | str:
+    """A number of pixels, or an area or volume with its unit.
+
+    Examples
+    --------
+    >>> area("20"), area("1.5 ml")
+    (20.0, '1.5 ml')
+    """
+    try:
+        found = parse_area(text, "it")
+    except InvalidParameterError as error:
+        raise ArgumentTypeError(str(error).removeprefix("it ").rstrip(".")) from None
+    return text if found.unit else found.value
 
 
 def positive_integer(text: str) -> int:

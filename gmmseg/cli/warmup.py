@@ -25,6 +25,7 @@ from gmmseg.io import printable
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
 from gmmseg.pipeline import AUTO, SegmentOptions, segment
+from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 
 __all__ = ["add_arguments", "run"]
@@ -61,7 +62,9 @@ def run(args: Namespace) -> int:
         smoothing = SmoothingOptions(beta="auto", contrast=1.0, sweeps=1, inside=True)
         for dtype in (np.uint8, np.float64):
             picture = np.arange(600, dtype=dtype).reshape(20, 30) % 7
-            _ = segment(picture, 2, SegmentOptions(smoothing=smoothing)).labels
+            regions = RegionOptions(min_area=3, n_regions=2)
+            result = segment(picture, 2, SegmentOptions(smoothing=smoothing, regions=regions))
+            _ = result.labels, result.regions
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
     console.say(f"they are kept in {printable(_cache_folder())}")
     return 0
