@@ -138,7 +138,7 @@ def test_warmup_reaches_every_kernel():
         "from gmmseg.__main__ import main; main(['warmup', '-q'])\n"
         "from gmmseg.mixture import _distinct_kernels as d, _kernels as k\n"
         "from gmmseg.mixture._missing_kernels import lloyd_gaps_pass\n"
-        "kernels = [d.count_keys, d.look_up, d.hash_rows, d.place_keys,\n"
+        "kernels = [d.count_keys, d.look_up, d.hash_rows, d.number_rows, d.place_keys,\n"
         "           k.em_pass, k.label_pass, k.posterior_pass, k.lloyd_pass,\n"
         "           lloyd_gaps_pass]\n"
         "print([f.py_func.__name__ for f in kernels if not f.signatures])\n"
