@@ -133,7 +133,7 @@ class _Moments:
         self, labels: NDArray[Any], bands: NDArray[Any], counts: NDArray[np.int64] | None,
         origin: NDArray[np.float64], shift: NDArray[np.float64], power: int,
     ) -> None:  # fmt: skip
-        """Add powers of the values of some rows about ``origin + shift[label]`` (B,), (k + 1, B)."""
+        """Add powers of the values of some rows about ``origin + shift[label]``."""
         everywhere = _sums(labels, counts, self._k)
         for b, band in enumerate(bands.T):
             own, times, pixels = labels, counts, everywhere
