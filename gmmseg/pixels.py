@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ _HELD = 64 << 20
 
 #: Values of distinct rows that are held at once.
 _MOST_VALUES = 1 << 24
+
+#: Rows whose values are made at once.
+_AT_ONCE = 1 << 19
 
 
 class Slab(NamedTuple):
@@ -167,11 +171,24 @@ class PixelRows:
     ) -> Callable[[int, int], NDArray[Any]]:
         """The same for the used pixels from `start` to `stop`."""
         if self._distinct is None:
-            return lambda start, stop: of_features(self.features[start:stop])
+            return lambda start, stop: _in_parts(
+                lambda part: of_features(self.features[part]), start, stop
+            )
         if len(self.features) * n_values <= _MOST_VALUES:
             return self._distinct.look_up(of_features(self.features))
         number = self._distinct.look_up(np.arange(len(self.features), dtype=np.int32))
-        return lambda start, stop: of_features(self.features[number(start, stop)])
+
+        def of_part(part: slice) -> NDArray[Any]:
+            return of_features(self.features[number(part.start, part.stop)])
+
+        return lambda start, stop: _in_parts(of_part, start, stop)
+
+
+def _in_parts(of_part: Callable[[slice], NDArray[Any]], start: int, stop: int) -> NDArray[Any]:
+    """What `of_part` finds for the rows from `start` to `stop`, some at a time."""
+    edges = [*range(start, stop, _AT_ONCE), stop] if stop > start else [start, start]
+    parts = [of_part(slice(*pair)) for pair in pairwise(edges)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
