@@ -63,13 +63,19 @@ class Grid:
             )
 
 
+def centres(grid: Grid) -> list[NDArray[np.floating[Any]]]:
+    """Place along each axis of the pixels' centres: see `features.image_features`."""
+    sides = [size * step for size, step in zip(grid.shape, grid.spacing, strict=True)]
+    return [
+        (np.arange(size) + 0.5) * (step / max(sides))
+        for size, step in zip(grid.shape, grid.spacing, strict=True)
+    ]
+
+
 def fill_place(grid: Grid, out: NDArray[Any]) -> None:
     """Write the pixels' centres along each axis into `out` (ndim or 0, N): see `image_features`."""
-    longest = max(size * step for size, step in zip(grid.shape, grid.spacing, strict=True))
-    for axis, plane in enumerate(out):
-        size, step = grid.shape[axis], grid.spacing[axis]
-        centres = (np.arange(size) + 0.5) * (step / longest)
-        along = centres.reshape([-1 if i == axis else 1 for i in range(len(grid.shape))])
+    for axis, (plane, along) in enumerate(zip(out, centres(grid), strict=False)):
+        along = along.reshape([-1 if i == axis else 1 for i in range(len(grid.shape))])
         place = np.broadcast_to(along, grid.shape)
         plane[:] = place.ravel() if grid.valid is None else place[grid.valid]
 

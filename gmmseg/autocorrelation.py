@@ -17,32 +17,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.mixture.lazy import LazyRows
+
 __all__ = ["correlation_area", "correlation_length", "effective_number"]
 
 # Lines that are looked at along each axis: a correlation of 0.01 is seen in some 10 000 pairs.
 _MOST_LINES = 256
 
 
-def effective_number(numbers: NDArray[np.integer], bands: NDArray[Any], n_pixels: int) -> float:
+def effective_number(
+    numbers: NDArray[np.integer], bands: NDArray[Any] | LazyRows, n_pixels: int
+) -> float:
     """Number of independent pixels that `n_pixels` are worth, at least 1.
 
     Parameters
     ----------
     numbers : ndarray of int, of the image's spatial shape
         Which row of `bands` each pixel has; -1 where a pixel is not used.
-    bands : ndarray of shape (M, B)
+    bands : ndarray or LazyRows of shape (M, B)
         A constant band tells nothing.
     n_pixels : int
         Number of used pixels.
     """
     lines = [_lines(numbers, axis) for axis in range(numbers.ndim)]
-    areas = [_area([_values(band, along) for along in lines]) for band in bands.T]
+    areas = [
+        _area([_values(bands, band, along) for along in lines]) for band in range(bands.shape[1])
+    ]
     known = [area for area in areas if area is not None]
     return max(1.0, n_pixels / float(np.mean(known))) if known else float(n_pixels)
 
 
-def _values(band: NDArray[Any], lines: NDArray[np.integer]) -> NDArray[np.float64]:
-    return np.where(lines < 0, np.nan, band[lines].astype(np.float64))
+def _values(
+    bands: NDArray[Any] | LazyRows, band: int, lines: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    rows = np.maximum(lines, 0).ravel()
+    values: NDArray[Any] = bands[rows, band]
+    return np.where(lines < 0, np.nan, values.astype(np.float64).reshape(lines.shape))
 
 
 def correlation_area(plane: NDArray[np.floating]) -> float | None:

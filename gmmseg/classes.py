@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.mixture.lazy import LazyRows, parts_of
+
 __all__ = ["ClassRow", "class_table", "format_table"]
 
 
@@ -47,7 +49,7 @@ class ClassRow:
 
 def class_table(
     labels: NDArray[Any],
-    bands: NDArray[Any],
+    bands: NDArray[Any] | LazyRows,
     counts: NDArray[np.int64] | None,
     k: int,
     spacing: Sequence[float] | None = None,
@@ -58,7 +60,7 @@ def class_table(
     ----------
     labels : ndarray of shape (M,)
         From 1 to `k`.
-    bands : ndarray of shape (M, B)
+    bands : ndarray or LazyRows of shape (M, B)
         The image's values; NaN where a pixel lacks a band.
     counts : ndarray of shape (M,), or None
         How many pixels each row stands for.
@@ -72,10 +74,20 @@ def class_table(
     >>> row.pixels, row.mean, row.std
     (2, (3.0,), (1.0,))
     """
-    pixels = _sums(labels, counts, k)
-    mean, std = np.empty((2, k, bands.shape[1]))
-    for b, band in enumerate(bands.T):
-        mean[:, b], std[:, b] = _moments(labels, band, counts, k, pixels)
+    pixels = np.zeros(k)
+    origin = _some_values(bands)  # about these the sums do not cancel
+    shift = np.zeros((k + 1, bands.shape[1]))
+    moments = []
+    for power in (1, 2):
+        found = _Moments(k, bands.shape[1])
+        for rows, part in parts_of(bands):
+            own = None if counts is None else counts[rows]
+            found.add(labels[rows], part, own, origin, shift, power)
+            pixels += _sums(labels[rows], own, k) if power == 1 else 0
+        with np.errstate(invalid="ignore"):
+            moments.append(found.sums / found.pixels)
+        shift[1:] = np.nan_to_num(moments[0])
+    mean, std = moments[0] + origin, np.sqrt(moments[1])
     size = None if spacing is None else float(np.prod(spacing))
     return tuple(
         ClassRow(
@@ -90,39 +102,49 @@ def class_table(
     )
 
 
-def _moments(
-    labels: NDArray[Any],
-    band: NDArray[Any],
-    counts: NDArray[np.int64] | None,
-    k: int,
-    pixels: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of every class in one band, nan where there are none."""
-    missing = np.isnan(band) if band.dtype.kind == "f" else np.zeros(0, bool)
-    if missing.any():
-        labels, band = labels[~missing], band[~missing]
-        counts = None if counts is None else counts[~missing]
-        pixels = _sums(labels, counts, k)
-    mean, std = np.full((2, k), np.nan)
-    if len(band) == 0:
-        return mean, std
-    seen = pixels > 0
-    values = band.astype(np.float64)
-    origin = values[0]  # moments about a value of the band do not cancel
-    values -= origin
-    first = _sums(labels, values if counts is None else values * counts, k)[seen]
-    mean[seen] = first / pixels[seen]
-    values -= np.append(0.0, np.where(seen, mean, 0.0))[labels]
-    np.square(values, out=values)
-    second = _sums(labels, values if counts is None else values * counts, k)[seen]
-    std[seen] = np.sqrt(second / pixels[seen])
-    mean[seen] += origin
-    return mean, std
-
-
 def _sums(labels: NDArray[Any], values: NDArray[Any] | None, k: int) -> NDArray[np.float64]:
     """Sum of `values` (1 each when None) over every class."""
     return np.bincount(labels, weights=values, minlength=k + 1)[1:].astype(np.float64)
+
+
+def _some_values(bands: NDArray[Any] | LazyRows) -> NDArray[np.float64]:
+    """A value of each band, 0 where there is none."""
+    found = np.zeros(bands.shape[1])
+    unknown = np.ones(bands.shape[1], bool)
+    for _, part in parts_of(bands):
+        for b in np.flatnonzero(unknown).tolist():
+            seen = part[:, b] == part[:, b]
+            if seen.any():
+                found[b], unknown[b] = part[seen.argmax(), b], False
+        if not unknown.any():
+            break
+    return found
+
+
+class _Moments:
+    """Sums over every class and band, of values about an origin, added up part by part."""
+
+    def __init__(self, k: int, n_bands: int) -> None:
+        self._k = k
+        self.pixels = np.zeros((k, n_bands))
+        self.sums = np.zeros((k, n_bands))
+
+    def add(
+        self, labels: NDArray[Any], bands: NDArray[Any], counts: NDArray[np.int64] | None,
+        origin: NDArray[np.float64], shift: NDArray[np.float64], power: int,
+    ) -> None:  # fmt: skip
+        """Add powers of the values of some rows about ``origin + shift[label]``."""
+        everywhere = _sums(labels, counts, self._k)
+        for b, band in enumerate(bands.T):
+            own, times, pixels = labels, counts, everywhere
+            if band.dtype.kind == "f" and (missing := np.isnan(band)).any():
+                own, band = labels[~missing], band[~missing]
+                times = None if counts is None else counts[~missing]
+                pixels = _sums(own, times, self._k)
+            values = band.astype(np.float64) - origin[b]  # exact where values are far from 0
+            values = values if power == 1 else np.square(values - shift[own, b])
+            self.pixels[:, b] += pixels
+            self.sums[:, b] += _sums(own, values if times is None else values * times, self._k)
 
 
 def format_table(

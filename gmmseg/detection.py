@@ -290,7 +290,9 @@ def _of_image(picture: Image, features: FeatureSpec, model: Model | None) -> _Da
     rows = pixel_rows(picture, spec)
     metric = partial(start_scale, spec=spec, ndim=picture.ndim)
     names = spec.names(picture)
-    return _Data(picture, rows.features, rows.counts, rows.put_back, spec, names, metric)
+    return _Data(
+        picture, np.asarray(rows.features), rows.counts, rows.put_back, spec, names, metric
+    )
 
 
 def _of_table(table: Table, model: Model | None) -> _Data:

@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._colour import SPACES
-from gmmseg._texture import Grid, fill_place, fill_texture
+from gmmseg._texture import Grid, centres, fill_place, fill_texture
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
+from gmmseg.mixture.lazy import LazyRows
+from gmmseg.used_pixels import UsedPixels, feature_dtype, used_values
 
 __all__ = [
     "image_features",
+    "lazy_features",
     "pixel_values",
     "point_features",
     "put_back",
@@ -50,7 +53,8 @@ def pixel_values(image: Image, spec: FeatureSpec) -> NDArray[Any]:
     array([1, 5, 7])
     """
     spec = spec.resolve(image)
-    return _pixel_values(image, spec, spec.valid(image))
+    values = used_values(image, spec, spec.valid(image))
+    return np.asarray(values)
 
 
 def point_features(values: Any, spec: FeatureSpec) -> NDArray[Any]:
@@ -89,7 +93,7 @@ def point_features(values: Any, spec: FeatureSpec) -> NDArray[Any]:
         raise InvalidParameterError(
             f"values must be (N, bands) of numbers, got shape {rows.shape} of {rows.dtype}."
         )
-    out = np.empty((_n_points(rows, spec), len(rows)), dtype=_feature_dtype(rows.dtype, spec))
+    out = np.empty((_n_points(rows, spec), len(rows)), dtype=feature_dtype(rows.dtype, spec))
     _fill_points(rows, spec, out)
     return out.T
 
@@ -130,19 +134,75 @@ def image_features(image: Image, spec: FeatureSpec) -> NDArray[Any]:
     """
     spec = spec.resolve(image)
     grid = Grid(image.shape, image.spacing or (1.0,) * image.ndim, spec.valid(image))
-    values = _pixel_values(image, spec, grid.valid)
+    values = np.asarray(used_values(image, spec, grid.valid))
     n_points = _n_points(values, spec)
     n_textured = spec.n_textured(n_points)
     n_texture = n_textured * len(spec.local_mean + spec.local_std)
     n_place = image.ndim if spec.position else 0
     out = np.empty(
-        (n_points + n_texture + n_place, len(values)), dtype=_feature_dtype(values.dtype, spec)
+        (n_points + n_texture + n_place, len(values)), dtype=feature_dtype(values.dtype, spec)
     )
     points, texture, place = np.split(out, [n_points, n_points + n_texture])
     _fill_points(values, spec, points)
     fill_texture(points[:n_textured], grid, spec.local_mean, spec.local_std, texture)
     fill_place(grid, place)
     return out.T
+
+
+class _LazyFeatures(LazyRows):
+    """Colour and place of the used pixels, made from their values where they are read."""
+
+    def __init__(self, values: NDArray[Any] | LazyRows, spec: FeatureSpec, grid: Grid) -> None:
+        self._values, self._spec = values, spec
+        self._pixels = UsedPixels(grid.shape, grid.valid)
+        self._centres = centres(grid) if spec.position else []
+        self._n_points = _n_points(values, spec)
+        self.shape = len(values), self._n_points + len(self._centres)
+        self.dtype = np.dtype(feature_dtype(values.dtype, spec))
+
+    def read(self, rows: slice | NDArray[np.integer]) -> NDArray[Any]:
+        values = self._values[rows]
+        out = np.empty((self.shape[1], len(values)), self.dtype)
+        _fill_points(values, self._spec, out[: self._n_points])
+        if self._centres:
+            places = np.unravel_index(self._pixels[rows], self._pixels.shape)
+            for plane, along, place in zip(
+                out[self._n_points :], self._centres, places, strict=True
+            ):
+                plane[:] = along[place]
+        return out.T
+
+
+def lazy_features(
+    values: NDArray[Any] | LazyRows,
+    spec: FeatureSpec,
+    image: Image,
+    valid: NDArray[np.bool_] | None,
+) -> LazyRows:
+    """`image_features` without texture, of which a part is made where it is read.
+
+    Parameters
+    ----------
+    values : ndarray or LazyRows of shape (N, n_chosen)
+        As of `used_pixels.used_values`.
+    spec : FeatureSpec
+        Resolved, without texture.
+    image : Image
+    valid : ndarray of bool, or None
+        ``spec.valid(image)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = Image.from_array(np.array([[10, 20], [30, 40]], np.uint8))
+    >>> spec = FeatureSpec(position=1).resolve(image)
+    >>> lazy_features(pixel_values(image, spec), spec, image, None)[1:3]
+    array([[20.  ,  0.25,  0.75],
+           [30.  ,  0.75,  0.25]], dtype=float32)
+    """
+    return _LazyFeatures(
+        values, spec, Grid(image.shape, image.spacing or (1.0,) * image.ndim, valid)
+    )
 
 
 def put_back(
@@ -220,36 +280,6 @@ def start_scale(deviations: NDArray[Any], spec: FeatureSpec, ndim: int) -> NDArr
     return scale
 
 
-def _pixel_values(image: Image, spec: FeatureSpec, valid: NDArray[np.bool_] | None) -> NDArray[Any]:
-    chosen = spec.chosen(image)
-    data = image.data
-    gaps = {b: gap for b in chosen if (gap := _gaps(image, b, valid)) is not None}
-    if valid is None and not gaps and chosen == tuple(range(image.n_bands)):
-        return data.reshape(-1, image.n_bands)
-    dtype = data.dtype
-    if gaps and dtype.kind != "f":
-        dtype = np.dtype(_feature_dtype(dtype, spec))
-    n_used = image.n_pixels if valid is None else int(np.count_nonzero(valid))
-    out = np.empty((n_used, len(chosen)), dtype=dtype)
-    for column, band in zip(out.T, chosen, strict=True):
-        column[:] = data[..., band].ravel() if valid is None else data[..., band][valid]
-        if band in gaps:
-            column[gaps[band]] = np.nan
-    return out
-
-
-def _gaps(image: Image, band: int, valid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Where NaN must be written into a band of the used pixels, (N,); None when nowhere."""
-    observed = image.observed(band)
-    if observed is None:
-        return None
-    is_float = image.data.dtype.kind == "f"
-    if is_float and image.missing is None and not np.isinf(image.data[..., band]).any():
-        return None  # NaN stands there already
-    missing = ~(observed.ravel() if valid is None else observed[valid])
-    return missing if missing.any() else None
-
-
 def _check_resolved(spec: FeatureSpec) -> None:
     if spec.colour_space == "auto":
         raise InvalidParameterError(
@@ -257,7 +287,7 @@ def _check_resolved(spec: FeatureSpec) -> None:
         )
 
 
-def _n_points(values: NDArray[Any], spec: FeatureSpec) -> int:
+def _n_points(values: NDArray[Any] | LazyRows, spec: FeatureSpec) -> int:
     """The number of colour features that the bands of `values` give."""
     _check_resolved(spec)
     n_bands = int(values.shape[1])
@@ -270,12 +300,6 @@ def _n_points(values: NDArray[Any], spec: FeatureSpec) -> int:
             f"{spec.colour_space!r}, got {n_bands}. Pass the chosen bands only."
         )
     return len(space.names)
-
-
-def _feature_dtype(dtype: np.dtype[Any], spec: FeatureSpec) -> type[np.floating[Any]]:
-    """float32 where it holds all values exactly."""
-    exact = spec.colour_space in SPACES or np.can_cast(dtype, np.float32)
-    return np.float32 if exact else np.float64
 
 
 def _fill_points(values: NDArray[Any], spec: FeatureSpec, out: NDArray[Any]) -> None:

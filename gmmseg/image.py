@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ AXES = ("YX", "YXC", "CYX", "ZYX", "ZYXC", "CZYX", "ZCYX")
 
 #: A three-dimensional array whose last axis is at most this long is taken as bands.
 _MOST_OBVIOUS_BANDS = 4
+
+#: Pixels looked through at once.
+_SLAB = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,25 +206,68 @@ class Image:
 
     def _find_usable(self, bands: tuple[int, ...], complete: bool) -> NDArray[np.bool_] | None:
         combine = np.logical_and if complete else np.logical_or
-        usable: NDArray[np.bool_] | None = None
-        for band in bands:
-            observed = self.observed(band)
-            if observed is None and not complete:
-                usable = None
-                break
-            if observed is not None:
-                usable = observed if usable is None else combine(usable, observed)
-        if self.mask is not None:
-            usable = self.mask if usable is None else usable & self.mask
-        return None if usable is None or usable.all() else usable
+
+        def usable(part: slice) -> NDArray[np.bool_]:
+            seen = reduce(combine, (self._observed_in(part, band) for band in bands))
+            return seen if self.mask is None else seen & self.mask[part]
+
+        if self.data.dtype.kind == "f" or self.missing is not None:
+            return self._by_slabs(usable)
+        return None if self.mask is None or self.mask.all() else self.mask
 
     def observed(self, band: int) -> NDArray[np.bool_] | None:
         """True where a band (from 0) was observed, of `shape`; None when it was everywhere."""
-        observed = None if self.missing is None else ~self.missing[..., band]
-        if self.data.dtype.kind == "f":
-            finite = np.isfinite(self.data[..., band])
-            observed = finite if observed is None else observed & finite
-        return None if observed is None or observed.all() else observed
+        if self.data.dtype.kind != "f" and self.missing is None:
+            return None
+        return self._by_slabs(lambda part: self._observed_in(part, band))
+
+    def slabs(self, n_pixels: int = _SLAB) -> Iterator[slice]:
+        """Cut the first axis into parts of about so many pixels."""
+        n = len(self.data)
+        step = max(1, n_pixels * n // self.n_pixels)
+        return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+    def _by_slabs(self, of_slab: Callable[[slice], NDArray[np.bool_]]) -> NDArray[np.bool_] | None:
+        """What is true of the pixels, slab by slab; None when it is of all."""
+        found: NDArray[np.bool_] | None = None
+        for part in self.slabs():
+            here = of_slab(part)
+            if not here.all():
+                found = np.ones(self.shape, bool) if found is None else found
+                found[part] = here
+        return found
+
+    def _observed_in(self, part: slice, band: int) -> NDArray[np.bool_]:
+        values = self.data[part][..., band]
+        seen = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        if self.missing is not None:
+            seen &= ~self.missing[part][..., band]
+        return seen
+
+    def has_unmarked_gaps(
+        self, bands: Sequence[int], valid: NDArray[np.bool_] | None = None
+    ) -> bool:
+        """Whether values were not observed that are not NaN, of some bands of some pixels.
+
+        Parameters
+        ----------
+        bands : sequence of int
+            From 0.
+        valid : ndarray of bool of `shape`, or None
+            The pixels that count; None = all.
+        """
+        if self.data.dtype.kind != "f" and self.missing is None:
+            return False
+        for part in self.slabs():
+            used: Any = True if valid is None else valid[part]
+            for band in bands:
+                values = self.data[part][..., band]
+                gaps = np.isinf(values)
+                if self.missing is not None:
+                    gaps |= self.missing[part][..., band] & ~np.isnan(values)
+                if (gaps & used).any():
+                    return True
+        return False
 
     def with_spacing(self, spacing: float | Sequence[float]) -> Image:
         """The same image with another pixel size, along each spatial axis or along all."""
@@ -246,7 +292,7 @@ class Image:
 def _true_where_used(mask: Any) -> NDArray[np.bool_]:
     """True where a mask is true or non-zero; NaN is not."""
     values = np.asarray(mask)
-    return (values != 0) & (values == values)
+    return values if values.dtype == bool else (values != 0) & (values == values)
 
 
 def resolve_axes(shape: tuple[int, ...], axes: str | None) -> str:

@@ -18,6 +18,7 @@ from gmmseg._check import check_choice
 from gmmseg.errors import GmmsegError, InvalidParameterError, OutputExistsError, WriteError
 from gmmseg.image import Image
 from gmmseg.io import image_info, printable, write_npz, write_png, write_text, write_tiff
+from gmmseg.io.streamed import Streamed
 from gmmseg.labels import MOST_LABELS
 from gmmseg.segmentation import Segmentation
 
@@ -290,8 +291,26 @@ def _write_mask(segmentation: Segmentation, path: Path, label: int) -> None:
     write_picture(segmentation.image, path, segmentation.mask(label))
 
 
+def _soft(
+    segmentation: Segmentation, what: str, label: int | None = None, *, levels: bool = False
+) -> Streamed:
+    """A map that is made while it is written; `levels` are 0..65535 for 0..1."""
+    shape = segmentation.image.shape
+    if what == "probabilities" and label is None:
+        shape = (*shape, segmentation.k)
+
+    def make(step: int, band: int | None) -> Iterator[NDArray[Any]]:
+        chosen = label if band is None else band + 1
+        slabs = segmentation.slabs(what, step, label=chosen)
+        if not levels:
+            return slabs
+        return (np.rint(slab * np.float32(65535)).astype(np.uint16) for slab in slabs)
+
+    return Streamed(shape, np.dtype(np.uint16 if levels else np.float32), make)
+
+
 def _write_probabilities(segmentation: Segmentation, path: Path, _: int) -> None:
-    soft = segmentation.probabilities
+    soft = _soft(segmentation, "probabilities")
     if path.suffix == ".npz":
         write_npz(path, probabilities=soft)
     else:
@@ -300,16 +319,16 @@ def _write_probabilities(segmentation: Segmentation, path: Path, _: int) -> None
 
 
 def _write_probability(segmentation: Segmentation, path: Path, label: int) -> None:
-    levels = np.rint(segmentation.probability(label) * np.float32(65535)).astype(np.uint16)
+    levels = _soft(segmentation, "probabilities", label, levels=True)
     write_picture(segmentation.image, path, levels)
 
 
 def _write_entropy(segmentation: Segmentation, path: Path, _: int) -> None:
-    write_map(segmentation.image, path, segmentation.entropy, nodata=np.nan)
+    write_map(segmentation.image, path, _soft(segmentation, "entropy"), nodata=np.nan)
 
 
 def _write_novelty(segmentation: Segmentation, path: Path, _: int) -> None:
-    write_map(segmentation.image, path, segmentation.novelty, nodata=np.nan)
+    write_map(segmentation.image, path, _soft(segmentation, "novelty"), nodata=np.nan)
 
 
 def _write_model(segmentation: Segmentation, path: Path, _: int) -> None:
@@ -330,7 +349,7 @@ _WRITERS: dict[str, Callable[[Segmentation, Path, int], None]] = {
 }
 
 
-def write_picture(image: Image, path: Path, values: NDArray[Any]) -> None:
+def write_picture(image: Image, path: Path, values: NDArray[Any] | Streamed) -> None:
     """A PNG, or a TIFF that lies where the image lies."""
     if path.suffix == ".png":
         write_png(path, values)
@@ -341,7 +360,7 @@ def write_picture(image: Image, path: Path, values: NDArray[Any]) -> None:
 def write_map(
     image: Image,
     path: Path,
-    values: NDArray[Any],
+    values: NDArray[Any] | Streamed,
     *,
     nodata: float | None = None,
     band_names: tuple[str, ...] = (),

@@ -20,6 +20,7 @@ from gmmseg.features import start_scale
 from gmmseg.image import Image
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
+from gmmseg.mixture.lazy import JoinedRows, LazyRows
 from gmmseg.mixture.merging import MergeOptions, merge_components, shared_borders
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import Selection, SelectOptions, select_rows
@@ -410,14 +411,19 @@ def _name(image: Image) -> str:
     return "an image" if image.path is None else printable(image.path.name)
 
 
-def _joined(rows: list[PixelRows]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+def _joined(
+    rows: list[PixelRows],
+) -> tuple[NDArray[Any] | LazyRows, NDArray[np.int64] | None]:
     """Features and counts of all images: tables of distinct rows simply add up."""
     if len({r.features.shape[1] for r in rows}) > 1:
         raise InvalidDataError("the images have different numbers of bands: fit them apart.")
     if len(rows) == 1:
         return rows[0].features, rows[0].counts
+    features = JoinedRows([r.features for r in rows])
+    if all(r.counts is None for r in rows):
+        return features, None
     counts = [np.ones(len(r.features), np.int64) if r.counts is None else r.counts for r in rows]
-    return np.concatenate([r.features for r in rows]), np.concatenate(counts)
+    return features, np.concatenate(counts)
 
 
 def _provenance(

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.errors import InvalidDataError
 from gmmseg.feature_spec import FeatureSpec
-from gmmseg.features import image_features, pixel_values, point_features, put_back
+from gmmseg.features import image_features, lazy_features, point_features, put_back
 from gmmseg.image import Image
 from gmmseg.mixture.distinct import Distinct, distinct_rows
+from gmmseg.mixture.lazy import LazyRows
+from gmmseg.used_pixels import used_values
 
-__all__ = ["PixelRows", "pixel_rows"]
+__all__ = ["PixelRows", "Slab", "pixel_rows"]
+
+#: Features of fewer bytes are held; of more, a part is made where it is read.
+_HELD = 64 << 20
+
+#: Values of distinct rows that are held at once.
+_MOST_VALUES = 1 << 24
+
+#: Rows whose values are made at once.
+_AT_ONCE = 1 << 19
+
+
+class Slab(NamedTuple):
+    """A part of the image along its first axis, and the used pixels in it."""
+
+    along: slice
+    used: slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +43,17 @@ class PixelRows:
 
     Attributes
     ----------
-    features : ndarray of shape (M, D)
+    features : ndarray or LazyRows of shape (M, D)
         One row for each used pixel, or for each distinct value of the used pixels.
     counts : ndarray of shape (M,), or None
         How many pixels each row stands for; None = one.
     """
 
-    features: NDArray[Any]
+    features: NDArray[Any] | LazyRows
     counts: NDArray[np.int64] | None
     _shape: tuple[int, ...]
     _valid: NDArray[np.bool_] | None
-    _values: NDArray[Any]
+    _values: NDArray[Any] | LazyRows
     _distinct: Distinct | None
 
     @property
@@ -42,7 +62,7 @@ class PixelRows:
         return len(self.features) if self.counts is None else int(self.counts.sum())
 
     @property
-    def bands(self) -> NDArray[Any]:
+    def bands(self) -> NDArray[Any] | LazyRows:
         """The chosen bands of the rows as they are in the image, (M, B)."""
         return self._values if self._distinct is None else self._distinct.rows
 
@@ -74,7 +94,7 @@ class PixelRows:
 
     def by_class(
         self, labels: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64] | None]:
+    ) -> tuple[NDArray[Any] | LazyRows, NDArray[Any], NDArray[np.int64] | None]:
         """Bands, label and number of pixels of every pair of a row and a label that occurs.
 
         Parameters
@@ -106,6 +126,70 @@ class PixelRows:
         rows = per_row if self._distinct is None else self._distinct.spread(per_row)
         return put_back(rows, self._valid, self._shape, fill)
 
+    def slabs(self, step: int) -> Iterator[Slab]:
+        """Cut the image along its first axis into parts of `step`, the last of fewer."""
+        per_index = int(np.prod(self._shape[1:]))
+        done = 0
+        for start in range(0, self._shape[0], step):
+            along = slice(start, min(start + step, self._shape[0]))
+            n = (along.stop - start) * per_index
+            if self._valid is not None:
+                n = int(np.count_nonzero(self._valid[along]))
+            yield Slab(along, slice(done, done + n))
+            done += n
+
+    def of_slabs(
+        self,
+        of_features: Callable[[Any], NDArray[Any]],
+        slabs: Iterable[Slab],
+        fill: Any = 0,
+        *,
+        n_values: int = 1,
+    ) -> Iterator[NDArray[Any]]:
+        """What a function makes of the features of the pixels, slab by slab.
+
+        Parameters
+        ----------
+        of_features : callable
+            From features (n, D) to one value, or several, for each row: (n,) or (n, K).
+        slabs : iterable of Slab
+            Of `slabs`.
+        fill : scalar
+            What unused pixels get.
+        n_values : int
+            How many values a row is given: they are made once for each distinct row if those are
+            few enough.
+        """
+        of_used = self._of_used(of_features, n_values)
+        for slab in slabs:
+            valid = None if self._valid is None else self._valid[slab.along]
+            shape = (slab.along.stop - slab.along.start, *self._shape[1:])
+            yield put_back(of_used(slab.used.start, slab.used.stop), valid, shape, fill)
+
+    def _of_used(
+        self, of_features: Callable[[Any], NDArray[Any]], n_values: int
+    ) -> Callable[[int, int], NDArray[Any]]:
+        """The same for the used pixels from `start` to `stop`."""
+        if self._distinct is None:
+            return lambda start, stop: _in_parts(
+                lambda part: of_features(self.features[part]), start, stop
+            )
+        if len(self.features) * n_values <= _MOST_VALUES:
+            return self._distinct.look_up(of_features(self.features))
+        number = self._distinct.look_up(np.arange(len(self.features), dtype=np.int32))
+
+        def of_part(part: slice) -> NDArray[Any]:
+            return of_features(self.features[number(part.start, part.stop)])
+
+        return lambda start, stop: _in_parts(of_part, start, stop)
+
+
+def _in_parts(of_part: Callable[[slice], NDArray[Any]], start: int, stop: int) -> NDArray[Any]:
+    """What `of_part` finds for the rows from `start` to `stop`, some at a time."""
+    edges = [*range(start, stop, _AT_ONCE), stop] if stop > start else [start, start]
+    parts = [of_part(slice(*pair)) for pair in pairwise(edges)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
 
 def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
     """Rows of features of the used pixels.
@@ -119,16 +203,28 @@ def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
         When no pixel may be used.
     """
     spec = spec.resolve(image)
-    values = pixel_values(image, spec)
+    valid, shape = spec.valid(image), image.shape
+    values = used_values(image, spec, valid)
     if len(values) == 0:
         raise InvalidDataError(
             "no pixel may be used: every one is masked, transparent, nodata or not finite."
         )
-    valid, shape = spec.valid(image), image.shape
     distinct = distinct_rows(values) if spec.is_pointwise else None
     if distinct is not None:
         features = point_features(distinct.rows, spec)
         return PixelRows(features, distinct.counts, shape, valid, values, distinct)
+    return PixelRows(_features(image, spec, values, valid), None, shape, valid, values, None)
+
+
+def _features(
+    image: Image,
+    spec: FeatureSpec,
+    values: NDArray[Any] | LazyRows,
+    valid: NDArray[np.bool_] | None,
+) -> NDArray[Any] | LazyRows:
     if spec.is_pointwise and spec.colour_space == "raw":
-        return PixelRows(values, None, shape, valid, values, None)  # as they are: no copy
-    return PixelRows(image_features(image, spec), None, shape, valid, values, None)
+        return values  # as they are: no copy
+    if spec.local_mean or spec.local_std:
+        return image_features(image, spec)
+    lazy = lazy_features(values, spec, image, valid)
+    return np.asarray(lazy) if lazy.nbytes <= _HELD else lazy

@@ -16,6 +16,7 @@ from gmmseg.features import start_scale
 from gmmseg.image import Image
 from gmmseg.lattice import Lattice, Prior
 from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.lazy import LazyRows, parts_of
 from gmmseg.mixture.loop import Callback, largest_change
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
@@ -61,7 +62,9 @@ def smooth_image(
         return relax(lattice, rows.planes(odds), options, weights)
 
 
-def class_odds(model: Model, features: NDArray[Any], *, threads: int | None) -> NDArray[Any]:
+def class_odds(
+    model: Model, features: NDArray[Any] | LazyRows, *, threads: int | None
+) -> NDArray[Any]:
     """log2 of every class's posterior over that of the most probable component, (k, M)."""
     odds = model.mixture.log2_odds(features, threads=threads).T
     if model.labels == tuple(range(1, model.k + 1)):
@@ -77,7 +80,7 @@ def _guide(rows: PixelRows, model: Model, n_axes: int) -> NDArray[Any]:
     mixture = model.mixture
     scale = start_scale(np.sqrt(_variances(mixture)), model.features, n_axes)
     n = mixture.n_features - (n_axes if model.features.position else 0)
-    centred = rows.features[:, :n] - (mixture.weights @ mixture.means)[:n]
+    centred = np.asarray(rows.features)[:, :n] - (mixture.weights @ mixture.means)[:n]
     return (centred * scale[:n]).T
 
 
@@ -139,7 +142,7 @@ def fit_field(
     The shares of the classes are no weights of this model: taken as such they count once more
     what the neighbours say, and classes die out. The weights are learnt with beta.
     """
-    if any(np.isnan(r.features.min()) for r in rows):
+    if any(np.isnan(part.min()) for r in rows for _, part in parts_of(r.features)):
         raise InvalidDataError(
             "smoothing inside EM needs pixels that have all their bands. Leave out those with "
             "gaps: FeatureSpec(gaps='drop') (--gaps drop), or smooth after EM."
@@ -196,7 +199,7 @@ class _HiddenField:
         box = (slice(None),) * image.ndim if rows.valid is None else _box_around(rows.valid)
         here: Any = (Ellipsis, *box)
         mask = None if rows.valid is None else rows.valid[box]
-        planes = rows.planes(((rows.features - frame.origin) * frame.scale).T)[here]
+        planes = rows.planes(((np.asarray(rows.features) - frame.origin) * frame.scale).T)[here]
         flat = np.ascontiguousarray(planes).reshape(len(planes), -1)
         self._rows = Rows(flat.T, None, Frame.identity(len(planes)))
         self._rows.preload(workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg._check import check_integer
+from gmmseg._check import check_choice, check_integer
 from gmmseg.classes import ClassRow, class_table
 from gmmseg.errors import InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.labels import class_mask, label_dtype
+from gmmseg.mixture.lazy import parts_of
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows
@@ -23,6 +25,11 @@ from gmmseg.smoothing import Smoothed, most_probable
 from gmmseg.uncertainty import entropy, novelty
 
 __all__ = ["Segmentation"]
+
+_MAPS = ("probabilities", "entropy", "novelty")
+
+#: Pixels of a slab where maps are made in memory.
+_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,18 +73,85 @@ class Segmentation:
         if self.model.one_to_one:
             label_of = np.array(self.model.labels, dtype=label_dtype(self.k))
             return label_of[self.mixture.predict(self._rows.features, threads=self._threads)]
-        return most_probable(self._row_posterior.T, label_dtype(self.k))
+        labels = np.empty(len(self._rows.features), label_dtype(self.k))
+        for rows, part in parts_of(self._rows.features):
+            labels[rows] = most_probable(self._posterior(part).T, labels.dtype)
+        return labels
 
-    @cached_property
-    def _row_posterior(self) -> NDArray[Any]:
-        """Posterior of the classes for every row, (M, k), float32."""
-        posterior = self.mixture.posterior(self._rows.features, threads=self._threads)
+    def _posterior(self, features: Any) -> NDArray[np.float32]:
+        """Posterior of the classes for some rows of features, (n, k)."""
+        posterior = self.mixture.posterior(features, threads=self._threads)
         if self.model.labels == tuple(range(1, self.k + 1)):
             return posterior.astype(np.float32, copy=False)
         classes = np.zeros((self.k, len(posterior)), np.float32)
         for label, component in zip(self.model.labels, posterior.T, strict=True):
             classes[label - 1] += component
         return classes.T
+
+    def slabs(self, what: str, step: int, *, label: int | None = None) -> Iterator[NDArray[Any]]:
+        """A map part by part along its first axis, so that it is never in memory as a whole.
+
+        Parameters
+        ----------
+        what : {"probabilities", "entropy", "novelty"}
+            The attribute of that name.
+        step : int
+            How many rows of pixels (of a volume: planes) come at once.
+        label : int, optional
+            The probability of this class alone, as `probability` gives it.
+
+        Yields
+        ------
+        ndarray of float32
+            (step, cols[, k]) or (step, rows, cols[, k]); the last may be shorter.
+
+        Examples
+        --------
+        >>> import numpy as np, gmmseg
+        >>> seg = gmmseg.segment(np.arange(60, dtype=np.uint8).reshape(6, 10), k=2)
+        >>> [part.shape for part in seg.slabs("probabilities", 4)]
+        [(4, 10, 2), (2, 10, 2)]
+        """
+        check_choice(what, "what", _MAPS)
+        check_integer(step, "step", minimum=1)
+        index = None if label is None else self._index(label)
+        slabs = self._rows.slabs(step)
+        if self.smoothed is not None and what != "novelty":
+            return (self._smoothed_slab(what, slab.along, index) for slab in slabs)
+        fill = 0 if what == "probabilities" else np.nan
+
+        def of_features(features: Any) -> NDArray[Any]:
+            if what == "novelty":
+                return novelty(self.mixture, features)
+            found = self._posterior(features)
+            if what == "entropy":
+                return entropy(found)
+            return found if index is None else np.ascontiguousarray(found[:, index])
+
+        return self._rows.of_slabs(of_features, slabs, fill, n_values=self.mixture.n_components)
+
+    def _smoothed_slab(self, what: str, along: slice, index: int | None) -> NDArray[Any]:
+        assert self.smoothed is not None  # noqa: S101 - `slabs` has seen to it
+        planes = self.smoothed.probabilities.reshape(self.k, *self.image.shape)[:, along]
+        if index is not None:
+            return planes[index]
+        soft = np.moveaxis(planes, 0, -1)
+        if what == "probabilities":
+            return soft
+        found = entropy(soft.reshape(-1, self.k)).reshape(soft.shape[:-1])
+        if self._rows.valid is not None:
+            found[~self._rows.valid[along]] = np.nan
+        return found
+
+    def _whole(self, what: str, *, label: int | None = None) -> NDArray[np.float32]:
+        """All slabs in one array; classes are apart in memory."""
+        one = label is not None or what != "probabilities"
+        out = np.empty((*(() if one else (self.k,)), *self.image.shape), np.float32)
+        found = out if one else np.moveaxis(out, 0, -1)
+        step = max(1, _PIXELS * self.image.shape[0] // self.image.n_pixels)
+        for i, slab in enumerate(self.slabs(what, step, label=label)):
+            found[i * step : (i + 1) * step] = slab
+        return found
 
     @cached_property
     def labels(self) -> NDArray[Any]:
@@ -115,34 +189,26 @@ class Segmentation:
         return as_map(found)
 
     @cached_property
-    def probabilities(self) -> NDArray[Any]:
+    def probabilities(self) -> NDArray[np.float32]:
         """Probability of every class, the image's shape and (k,), float32; 0 where not used."""
         if self.smoothed is None:
-            return self._rows.put_back(self._row_posterior)
+            return self._whole("probabilities")
         planes = self.smoothed.probabilities.reshape(self.k, *self.image.shape)
         return np.moveaxis(planes, 0, -1)
 
-    def probability(self, label: int) -> NDArray[Any]:
+    def probability(self, label: int) -> NDArray[np.float32]:
         """Probability of one class, of the image's shape, float32; 0 where not used."""
-        index = self._index(label)
-        if self.smoothed is None:
-            return self._rows.put_back(np.ascontiguousarray(self._row_posterior[:, index]))
-        return self.smoothed.probabilities[index].reshape(self.image.shape)
+        return self._whole("probabilities", label=self._index(label) + 1)
 
     @cached_property
     def entropy(self) -> NDArray[np.float32]:
         """Ambiguity of every pixel, 0 = sure .. 1 = no idea; NaN where not used."""
-        if self.smoothed is None:
-            return self._rows.put_back(entropy(self._row_posterior), np.nan)
-        found = entropy(self.probabilities.reshape(-1, self.k)).reshape(self.image.shape)
-        if self._rows.valid is not None:
-            found[~self._rows.valid] = np.nan
-        return found
+        return self._whole("entropy")
 
     @cached_property
     def novelty(self) -> NDArray[np.float32]:
         """How badly even the nearest Gaussian explains a pixel, 0..1; NaN where not used."""
-        return self._rows.put_back(novelty(self.mixture, self._rows.features), np.nan)
+        return self._whole("novelty")
 
     @cached_property
     def table(self) -> tuple[ClassRow, ...]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gmmseg._files import replacing
 from gmmseg.errors import InvalidDataError
+from gmmseg.io.streamed import Streamed, streamed
 
 __all__ = ["encode_png", "write_png"]
 
@@ -33,7 +34,7 @@ _ADLER_BASE = 65521
 
 
 def write_png(
-    path: str | os.PathLike[str], array: NDArray[Any], *, overwrite: bool = False
+    path: str | os.PathLike[str], array: NDArray[Any] | Streamed, *, overwrite: bool = False
 ) -> None:
     """Write a PNG file, atomically.
 
@@ -41,7 +42,7 @@ def write_png(
     ----------
     path : str or path
         The file.
-    array : ndarray of uint8 or uint16, shape (rows, cols), or uint8, shape (rows, cols, 3)
+    array : ndarray or Streamed, uint8 or uint16 (rows, cols), or uint8 (rows, cols, 3)
         Grey values or labels, or red, green and blue.
     overwrite : bool
         Replace a file that exists.
@@ -69,12 +70,12 @@ def write_png(
         encode_png(file, array)
 
 
-def encode_png(file: BinaryIO, array: NDArray[Any]) -> None:
+def encode_png(file: BinaryIO, array: NDArray[Any] | Streamed) -> None:
     """Write `array` as PNG to an open binary file (see `write_png`)."""
     _check(array)
-    step = max(1, _STRIP_BYTES // max(1, array[:1].nbytes))
-    strips = (array[i : i + step] for i in range(0, len(array), step))
-    encode_strips(file, array.shape, array.dtype, strips)
+    source = streamed(array)
+    step = max(1, _STRIP_BYTES // max(1, source.nbytes // source.shape[0]))
+    encode_strips(file, source.shape, source.dtype, source.make(step, None))
 
 
 def encode_strips(
@@ -153,7 +154,7 @@ def _write_chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
     file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
 
 
-def _check(array: NDArray[Any]) -> None:
+def _check(array: NDArray[Any] | Streamed) -> None:
     grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
     colours = array.ndim == 3 and array.shape[-1] == 3 and array.dtype == np.uint8
     if not (grey or colours) or array.size == 0 or max(array.shape) > _LONGEST_SIDE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from gmmseg._files import replacing
 from gmmseg.errors import InvalidDataError
 from gmmseg.io.decoding import decoding
 from gmmseg.io.source import Source
+from gmmseg.io.streamed import Streamed, streamed
 
 if TYPE_CHECKING:
     from tifffile import TiffWriter
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["write_tiff"]
 
 _TILE = 512
+#: Bytes of a page that is written in strips, for which tifffile wants it whole.
+_MOST_UNTILED = 64 << 20
+#: Bytes of tiles that wait for the threads that compress them; tifffile would take 512 MB.
+_BUFFER = 32 << 20
 #: Level 1 is twice as fast as the usual 6 on probabilities, at the same size (130 MB of 144).
 _LEVEL = 1
 #: Classic TIFF counts 4 GiB; deflate may add a little to what it cannot compress.
@@ -56,7 +62,7 @@ _AXES_OF_NDIM = {2: "YX", 3: "YXC", 4: "ZYXC"}
 
 def write_tiff(
     path: str | os.PathLike[str],
-    array: NDArray[Any],
+    array: NDArray[Any] | Streamed,
     *,
     axes: str | None = None,
     colour: bool = False,
@@ -73,8 +79,9 @@ def write_tiff(
     ----------
     path : str or path
         The file. BigTIFF when it could grow beyond 4 GiB.
-    array : ndarray of uint8, uint16, uint32, int16, int32, float32 or float64
-        (rows, cols), (rows, cols, bands), or with `axes` a volume.
+    array : ndarray or Streamed of uint8, uint16, uint32, int16, int32, float32 or float64
+        (rows, cols), (rows, cols, bands), or with `axes` a volume. Bands are written one after
+        the other: of what is streamed, each is asked for by itself.
     axes : {"YX", "YXC", "ZYX", "ZYXC"}, optional
         What the axes mean; by default "YX", "YXC" and "ZYXC" by their number.
     colour : bool
@@ -125,37 +132,75 @@ def write_tiff(
         replacing(path, overwrite=overwrite) as file,
         tifffile.TiffWriter(file, bigtiff=large, ome=_LAYOUTS[axes].ome) as writer,
     ):
-        _write(writer, array, axes, colour=colour, metadata=_ome(axes, spacing, unit), tags=tags)
+        _write(
+            writer,
+            streamed(array),
+            axes,
+            colour=colour,
+            metadata=_ome(axes, spacing, unit),
+            tags=tags,
+        )
 
 
 def _write(
     writer: TiffWriter,
-    array: NDArray[Any],
+    array: Streamed,
     axes: str,
     *,
     colour: bool,
     metadata: dict[str, Any] | None,
     tags: list[_Tag],
 ) -> None:
-    rows, cols = (array.shape[axes.index(axis)] for axis in "YX")
+    sizes = dict(zip(axes, array.shape, strict=True))
     layout = _LAYOUTS[axes]
     planar = layout.planar and not colour
-    if not colour:
-        array = np.transpose(array, [axes.index(axis) for axis in layout.axes])
+    tiled = min(sizes["Y"], sizes["X"]) > _TILE or array.nbytes > _MOST_UNTILED * sizes.get("Z", 1)
     writer.write(
-        np.ascontiguousarray(array),
+        _tiles(array, axes, colour=colour) if tiled else _pages(array, axes, colour=colour),
+        shape=array.shape if colour else tuple(sizes[axis] for axis in layout.axes),
+        dtype=array.dtype,
         photometric="rgb" if colour else "minisblack",
-        planarconfig="separate" if planar and array.shape[0] > 1 else None,
-        tile=(_TILE, _TILE) if min(rows, cols) > _TILE else None,
+        planarconfig="separate" if planar and sizes["C"] > 1 else None,
+        tile=(_TILE, _TILE) if tiled else None,
         compression="zlib",
         compressionargs={"level": _LEVEL},
         software="gmmseg",
         metadata=metadata,
         extratags=tags,
+        buffersize=_BUFFER,
     )
 
 
-def _checked_axes(array: NDArray[Any], axes: str | None, *, colour: bool) -> str:
+def _bands(array: Streamed, axes: str, *, colour: bool) -> Iterable[int | None]:
+    """What is written one after the other: each band, or all at once."""
+    return range(array.shape[-1]) if "C" in axes and not colour else [None]
+
+
+def _tiles(array: Streamed, axes: str, *, colour: bool) -> Iterator[NDArray[Any]]:
+    """Tiles (rows, cols, samples) in the order of the file."""
+    step = 1 if "Z" in axes else _TILE
+    for band in _bands(array, axes, colour=colour):
+        for slab in array.make(step, band):
+            plane = slab[0] if "Z" in axes else slab
+            plane = plane if colour else plane[..., np.newaxis]
+            for row in range(0, len(plane), _TILE):
+                for col in range(0, plane.shape[1], _TILE):
+                    yield plane[row : row + _TILE, col : col + _TILE]
+
+
+def _pages(array: Streamed, axes: str, *, colour: bool) -> Iterator[NDArray[Any]]:
+    """Pages in the order of the file; a page of several bands holds them all."""
+    rows = array.shape[0]
+    if "Z" in axes:
+        for band in _bands(array, axes, colour=colour):
+            for slab in array.make(1, band):
+                yield slab[0]
+        return
+    planes = [next(array.make(rows, band)) for band in _bands(array, axes, colour=colour)]
+    yield planes[0] if len(planes) == 1 else np.stack(planes)
+
+
+def _checked_axes(array: NDArray[Any] | Streamed, axes: str | None, *, colour: bool) -> str:
     if axes is not None:
         check_choice(axes, "axes", _LAYOUTS)
     found = axes or _AXES_OF_NDIM.get(array.ndim, "")

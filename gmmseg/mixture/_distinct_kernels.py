@@ -61,11 +61,11 @@ def place_keys(keys, n, slots):
 
 
 @kernel
-def hash_rows(values, bands, low, bits, start, slots, keys, counts, index):
+def hash_rows(values, bands, low, bits, start, slots, keys, counts):
     """Number the distinct rows from row `start` on; return the row where `keys` is full, or N.
 
     `slots` (a power of two) holds the numbers of the keys, -1 = empty; ``counts[-1]`` holds how
-    many there are. `index` receives the number of every row.
+    many there are.
     """
     mask = np.uint64(slots.shape[0] - 1)
     n_keys = counts[-1]
@@ -84,6 +84,17 @@ def hash_rows(values, bands, low, bits, start, slots, keys, counts, index):
             keys[number] = key
             n_keys += 1
         counts[number] += 1
-        index[i] = number
     counts[-1] = n_keys
     return values.shape[0]
+
+
+@kernel
+def number_rows(values, bands, low, bits, slots, keys, index):
+    """Write the number of every row, whose key is among `keys`, to `index` (N,)."""
+    mask = np.uint64(slots.shape[0] - 1)
+    for i in range(values.shape[0]):
+        key = _key(values, i, bands, low, bits)
+        slot = _slot(key, mask)
+        while keys[slots[slot]] != key:
+            slot = (slot + np.uint64(1)) & mask
+        index[i] = slots[slot]

@@ -7,11 +7,14 @@ likelihood, the same responsibilities and the same labels as EM over all pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gmmseg.mixture.lazy import PART, LazyRows, parts_of
 
 __all__ = ["Distinct", "distinct_rows"]
 
@@ -25,10 +28,17 @@ _LOOK = 1 << 15
 _WORTH_HASHING = 0.5
 
 
-class _WayBack(Protocol):
-    """From values of the distinct rows to values of all rows."""
+#: Most distinct rows: with their features, weights and table they take some 70 bytes each.
+_MOST_DISTINCT = 3 << 20
 
-    def __call__(self, per_row: NDArray[Any]) -> NDArray[Any]: ...
+
+_LookUp = Callable[[int, int], NDArray[Any]]
+
+
+class _WayBack(Protocol):
+    """From values of the distinct rows to those of the original rows from `start` to `stop`."""
+
+    def __call__(self, per_row: NDArray[Any]) -> _LookUp: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +54,28 @@ class Distinct:
 
     rows: NDArray[Any]
     counts: NDArray[np.int64]
-    _look_up: _WayBack
+    _values: NDArray[Any] | LazyRows
+    _way_back: _WayBack
+
+    def look_up(self, per_row: NDArray[Any]) -> _LookUp:
+        """A function of `start` and `stop` that gives those original rows what `spread` does.
+
+        Parameters
+        ----------
+        per_row : ndarray of shape (M,) or (M, K)
+        """
+        if per_row.ndim == 1:
+            return self._way_back(per_row)
+        number = self._way_back(np.arange(len(self.rows), dtype=np.int32))
+
+        def columns(start: int, stop: int) -> NDArray[Any]:
+            index = number(start, stop)
+            out = np.empty((per_row.shape[1], len(index)), per_row.dtype)
+            for k, column in enumerate(per_row.T):
+                np.take(column, index, out=out[k])
+            return out.T
+
+        return columns
 
     def spread(self, per_row: NDArray[Any]) -> NDArray[Any]:
         """Give every original row what its distinct row has.
@@ -58,13 +89,14 @@ class Distinct:
         ndarray of shape (N,) or (N, K), of the same dtype
             Component-major in memory for two dimensions: its transpose is C-contiguous.
         """
-        if per_row.ndim == 1:
-            return self._look_up(per_row)
-        index = self._look_up(np.arange(len(self.rows), dtype=np.int32))
-        out = np.empty((per_row.shape[1], len(index)), per_row.dtype)
-        for k, column in enumerate(per_row.T):
-            np.take(column, index, out=out[k])
-        return out.T
+        found = self.look_up(per_row)
+        n = len(self._values)
+        if not isinstance(self._values, LazyRows):
+            return found(0, n)
+        out = np.empty((*per_row.shape[:0:-1], n), per_row.dtype).T
+        for start in range(0, n, PART):
+            out[start : start + PART] = found(start, min(start + PART, n))
+        return out
 
 
 @dataclass(frozen=True)
@@ -103,18 +135,19 @@ class _Packing:
         return np.stack(columns, axis=1).astype(self.dtype)
 
 
-def distinct_rows(values: NDArray[Any]) -> Distinct | None:
+def distinct_rows(values: NDArray[Any] | LazyRows) -> Distinct | None:
     """Count the distinct rows of small integers.
 
     Parameters
     ----------
-    values : ndarray of shape (N, B)
+    values : ndarray or LazyRows of shape (N, B)
 
     Returns
     -------
     Distinct or None
         None when it does not pay: the values are not integers of 8 or 16 bits, a row has more
-        than 64 bits, or (with more than 24 bits) a sample shows that most rows differ.
+        than 64 bits, (with more than 24 bits) a sample shows that most rows differ, or there are
+        more than 3 million.
 
     Examples
     --------
@@ -127,7 +160,7 @@ def distinct_rows(values: NDArray[Any]) -> Distinct | None:
     """
     if values.dtype.kind not in "ui" or values.dtype.itemsize > 2 or len(values) == 0:
         return None
-    if not values.dtype.isnative:
+    if not values.dtype.isnative and not isinstance(values, LazyRows):
         values = values.astype(values.dtype.newbyteorder("="))
     packing = _Packing(values.dtype, values.shape[1])
     if packing.key_bits > _MOST_KEY_BITS:
@@ -138,43 +171,69 @@ def distinct_rows(values: NDArray[Any]) -> Distinct | None:
     return _by_hashing(values, packing) if _repeats(values, packing) else None
 
 
-def _by_sorting(values: NDArray[Any], packing: _Packing) -> Distinct:
+def _parts(values: NDArray[Any] | LazyRows) -> Iterator[NDArray[Any]]:
+    """An array as it is, other rows in parts."""
+    if isinstance(values, LazyRows):
+        return (part for _, part in parts_of(values))
+    return iter([values])
+
+
+def _by_sorting(values: NDArray[Any] | LazyRows, packing: _Packing) -> Distinct:
+    values = np.asarray(values)
     keys, index, counts = np.unique(packing.keys(values), return_inverse=True, return_counts=True)
     index = index.astype(np.int32)
-    return Distinct(packing.rows(keys), counts, lambda per_row: np.take(per_row, index))
+
+    def way_back(per_row: NDArray[Any]) -> _LookUp:
+        return lambda start, stop: np.take(per_row, index[start:stop])
+
+    return Distinct(packing.rows(keys), counts, values, way_back)
 
 
-def _by_table(values: NDArray[Any], packing: _Packing) -> Distinct:
+def _by_table(values: NDArray[Any] | LazyRows, packing: _Packing) -> Distinct | None:
     keys, counts = _count(values, packing)
+    if len(keys) > _MOST_DISTINCT:
+        return None
 
-    def look_up(per_row: NDArray[Any]) -> NDArray[Any]:
+    def way_back(per_row: NDArray[Any]) -> _LookUp:
         from gmmseg.mixture._distinct_kernels import look_up
 
         table = np.zeros(int(keys[-1]) + 1, per_row.dtype)
         table[keys] = per_row
-        out = np.empty(len(values), per_row.dtype)
-        look_up(values, packing.bands, packing.low, packing.bits, table, out)
-        return out
 
-    return Distinct(packing.rows(keys), counts, look_up)
+        def found(start: int, stop: int) -> NDArray[Any]:
+            out = np.empty(stop - start, per_row.dtype)
+            look_up(values[start:stop], packing.bands, packing.low, packing.bits, table, out)
+            return out
+
+        return found
+
+    return Distinct(packing.rows(keys), counts, values, way_back)
 
 
-def _count(values: NDArray[Any], packing: _Packing) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _count(
+    values: NDArray[Any] | LazyRows, packing: _Packing
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     from gmmseg.mixture._distinct_kernels import count_keys
 
     table = np.zeros(1 << packing.key_bits, np.uint8)
-    overflow = np.empty(len(values) // 256, np.int64)
-    n = count_keys(values, packing.bands, packing.low, packing.bits, table, overflow)
+    rounds: list[NDArray[np.int64]] = []
+    for part in _parts(values):
+        # a key comes round after 256 rows of its own, or of earlier parts
+        room = min(len(part), len(part) // 256 + len(table))
+        overflow = np.empty(room, np.int64)
+        n = count_keys(part, packing.bands, packing.low, packing.bits, table, overflow)
+        rounds.append(overflow[:n].copy())
     present = table != 0
-    present[overflow[:n]] = True
+    found = np.concatenate(rounds)
+    present[found] = True
     keys = np.flatnonzero(present)
     counts = table[keys].astype(np.int64)
-    often, rounds = np.unique(overflow[:n], return_counts=True)
-    counts[np.searchsorted(keys, often)] += 256 * rounds
+    often, times = np.unique(found, return_counts=True)
+    counts[np.searchsorted(keys, often)] += 256 * times
     return keys, counts
 
 
-def _repeats(values: NDArray[Any], packing: _Packing) -> bool:
+def _repeats(values: NDArray[Any] | LazyRows, packing: _Packing) -> bool:
     """Whether rows repeat so often that counting them pays, by a look at a part of them.
 
     The number of distinct rows among n grows about as a power of n (Heaps' law), which two parts,
@@ -183,29 +242,43 @@ def _repeats(values: NDArray[Any], packing: _Packing) -> bool:
     part = values[:: max(1, len(values) // _LOOK)]
     few, many = (len(np.unique(packing.keys(rows))) for rows in (part[::2], part))
     expected = many * (len(values) / len(part)) ** np.log2(max(many / few, 1.0))
-    return bool(expected <= _WORTH_HASHING * len(values))
+    return bool(expected <= min(_WORTH_HASHING * len(values), _MOST_DISTINCT))
 
 
-def _by_hashing(values: NDArray[Any], packing: _Packing) -> Distinct:
+def _by_hashing(values: NDArray[Any] | LazyRows, packing: _Packing) -> Distinct | None:
     from gmmseg.mixture._distinct_kernels import hash_rows
 
-    n = len(values)
-    index = np.empty(n, np.int32)
     keys = np.empty(1 << 12, np.int64)
     counts = np.zeros(len(keys) + 1, np.int64)
     slots = np.full(2 * len(keys), -1, np.int32)
-    done = 0
-    while (done := hash_rows(
-        values, packing.bands, packing.low, packing.bits, done, slots, keys, counts, index
-    )) < n:  # fmt: skip
-        keys, counts, slots = _grown(keys, counts)
-    found = int(counts[-1])
+    for part in _parts(values):
+        done = 0
+        while (done := hash_rows(
+            part, packing.bands, packing.low, packing.bits, done, slots, keys, counts
+        )) < len(part):  # fmt: skip
+            if len(keys) > _MOST_DISTINCT:
+                return None
+            keys, counts, slots = _grown(keys, counts)
+    if (found := int(counts[-1])) > _MOST_DISTINCT:
+        return None
     order = np.argsort(keys[:found].view(np.uint64), kind="stable")
-    place = np.empty(found, np.int32)
+    place = np.empty(found + 1, np.int32)
     place[order] = np.arange(found, dtype=np.int32)
-    np.take(place, index, out=index)
-    rows = packing.rows(keys[:found][order])
-    return Distinct(rows, counts[:found][order], lambda per_row: np.take(per_row, index))
+    place[-1] = -1  # of empty slots
+    np.take(place, slots, out=slots)
+    keys = keys[:found][order]
+
+    def way_back(per_row: NDArray[Any]) -> _LookUp:
+        from gmmseg.mixture._distinct_kernels import number_rows
+
+        def look_up(start: int, stop: int) -> NDArray[Any]:
+            part, index = values[start:stop], np.empty(stop - start, np.int32)
+            number_rows(part, packing.bands, packing.low, packing.bits, slots, keys, index)
+            return np.take(per_row, index)
+
+        return look_up
+
+    return Distinct(packing.rows(keys), counts[:found][order], values, way_back)
 
 
 def _grown(

@@ -19,6 +19,7 @@ from gmmseg.errors import (
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.lazy import LazyRows, parts_of
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.missing import log_certainty
 from gmmseg.mixture.mixture import Mixture
@@ -94,7 +95,7 @@ class Fitter:
 
     def __init__(
         self,
-        array: NDArray[Any],
+        array: NDArray[Any] | LazyRows,
         weights: Array | None,
         metric: Metric | None,
         options: EMOptions,
@@ -164,7 +165,7 @@ class Fitter:
 
 
 def _prepare(
-    array: NDArray[Any],
+    array: NDArray[Any] | LazyRows,
     weights: Array | None,
     patterns: Patterns | None,
     metric: Metric,
@@ -195,7 +196,7 @@ def _prepare(
     return rows, Sample(planes, sample_weights, metric_in_frame)
 
 
-def _moments(values: Array, weights: Array, array: NDArray[Any]) -> tuple[Array, Array]:
+def _moments(values: Array, weights: Array, array: NDArray[Any] | LazyRows) -> tuple[Array, Array]:
     """Mean and standard deviation (D,) of the observed values of some rows (n, D) of `array`."""
     if np.isinf(values).any():
         raise InvalidDataError(INFINITY)
@@ -205,7 +206,7 @@ def _moments(values: Array, weights: Array, array: NDArray[Any]) -> tuple[Array,
     for d, column in enumerate(values.T):
         x, w = column[seen[:, d]], share[seen[:, d]]
         if not len(x):  # so seldom observed that a look at some rows missed it
-            x = array[np.isfinite(array[:, d]), d][:_LOOK].astype(np.float64)
+            x = _first_finite(array, d)
             if not len(x):
                 raise InvalidDataError(INFINITY)
             w = np.ones(len(x))
@@ -214,6 +215,17 @@ def _moments(values: Array, weights: Array, array: NDArray[Any]) -> tuple[Array,
             mean[d] = w @ (x - x[0]) + x[0]
             deviation[d] = np.sqrt(w @ (x - mean[d]) ** 2)
     return mean, deviation
+
+
+def _first_finite(array: NDArray[Any] | LazyRows, d: int) -> Array:
+    """The first values of a feature that are finite, `_LOOK` at most."""
+    found: list[NDArray[Any]] = []
+    for _, part in parts_of(array):
+        column = part[:, d]
+        found.append(column[np.isfinite(column)][:_LOOK])
+        if sum(map(len, found)) >= _LOOK:
+            break
+    return np.concatenate(found)[:_LOOK].astype(np.float64)
 
 
 def _reciprocal(deviations: Array) -> Array:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gmmseg.mixture import rows as rows_module
 from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.lazy import LazyRows
 from gmmseg.mixture.rows import Frame, Rows
 
 __all__ = ["AnyRows", "GappedRows", "Group", "Patterns", "find_patterns", "rows_of"]
@@ -53,7 +54,7 @@ class Patterns:
     empty: NDArray[Any]
 
 
-def find_patterns(X: NDArray[Any], weights: Array | None = None) -> Patterns | None:
+def find_patterns(X: NDArray[Any] | LazyRows, weights: Array | None = None) -> Patterns | None:
     """Group the rows of `X` by their gaps; None when there are none in rows that count.
 
     Rows of weight 0 are in no pattern.
@@ -86,18 +87,18 @@ def find_patterns(X: NDArray[Any], weights: Array | None = None) -> Patterns | N
     return Patterns(observed, tuple(members), used, empty)
 
 
-def _has_gaps(X: NDArray[Any]) -> bool:
+def _has_gaps(X: NDArray[Any] | LazyRows) -> bool:
     with np.errstate(invalid="ignore"):
         return any(np.isnan(part.min()) for _, part in _parts(X))  # the minimum keeps NaN
 
 
-def _parts(X: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+def _parts(X: NDArray[Any] | LazyRows) -> Iterator[tuple[int, NDArray[Any]]]:
     for start in range(0, len(X), _SCAN):
         yield start, X[start : start + _SCAN]
 
 
 def _split(
-    X: NDArray[Any], weights: Array | None
+    X: NDArray[Any] | LazyRows, weights: Array | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
     """Rows without gaps, rows with gaps, and the bits of the features that the latter have."""
     number = np.int32 if len(X) <= np.iinfo(np.int32).max else np.int64
@@ -170,7 +171,7 @@ class GappedRows:
     """
 
     def __init__(
-        self, X: NDArray[Any], weights: Array | None, frame: Frame, patterns: Patterns
+        self, X: NDArray[Any] | LazyRows, weights: Array | None, frame: Frame, patterns: Patterns
     ) -> None:
         self.patterns = patterns
         self._X, self._weights = X, weights
@@ -258,7 +259,7 @@ class GappedRows:
 AnyRows = Rows | GappedRows
 
 
-def rows_of(X: NDArray[Any], weights: Array | None, frame: Frame) -> AnyRows:
+def rows_of(X: NDArray[Any] | LazyRows, weights: Array | None, frame: Frame) -> AnyRows:
     """`X` as rows in a frame, by pattern when some are not observed."""
     patterns = find_patterns(X, weights)
     return Rows(X, weights, frame) if patterns is None else GappedRows(X, weights, frame, patterns)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.lazy import LazyRows
 
 __all__ = ["INFINITY", "Frame", "Rows", "as_rows", "check_weights", "row_groups"]
 
@@ -25,7 +26,7 @@ _MOST_IN_REGISTERS = 3
 
 # The whole set is copied into blocks once when the copy is no larger than this; larger sets
 # are read piece by piece in every pass, so that fitting never doubles a user's memory.
-_LARGEST_COPY = 128 << 20
+_LARGEST_COPY = 160 << 20
 _PIECE = 16384  # rows read at once: 3 float32 features take 192 kB, well inside L2
 _SMALLEST_GROUP = 16384
 _MOST_GROUPS = 64  # enough for 32 threads; each costs 10 microseconds of Python
@@ -86,7 +87,7 @@ class Rows:
 
     Parameters
     ----------
-    X : ndarray of shape (N, D)
+    X : ndarray or LazyRows of shape (N, D)
         Any integer or float type, any memory layout, memory-mapped or not. Never written to,
         copied only when small.
     weights : ndarray of shape (N,), float64, or None
@@ -100,7 +101,7 @@ class Rows:
 
     def __init__(
         self,
-        X: NDArray[Any],
+        X: NDArray[Any] | LazyRows,
         weights: Array | None,
         frame: Frame,
         *,
@@ -172,7 +173,8 @@ class Rows:
 
     def values(self, start: int, stop: int) -> tuple[Array, Array]:
         """Rows start:stop in the frame, (D, n), and their weights (n,), as float64."""
-        x = np.stack([self._to_frame(self._X[start:stop, d], d) for d in range(self.n_features)])
+        values = self._read(slice(start, stop))
+        x = np.stack([self._to_frame(values[:, d], d) for d in range(self.n_features)])
         w = np.ones(stop - start)
         if self._weights.size:
             w = self._weights[start:stop].astype(np.float64) * self.weight_unit
@@ -188,25 +190,28 @@ class Rows:
         """
         chosen, weights = self._choose(n, rng)
         planes = np.empty((self.n_features, len(chosen)), self.dtype)
+        values = self._read(chosen)
         for d in range(self.n_features):
-            planes[d] = self._to_frame(self._column(chosen, d), d)
+            planes[d] = self._to_frame(values[:, d], d)
         return planes, weights
 
     def planes(self, start: int, stop: int) -> NDArray[Any]:
         """The rows start:stop in the frame, (D, stop - start); 0 where not observed."""
         planes = np.zeros((self.n_features, stop - start), self.dtype)
+        values = self._read(slice(start, stop))
         for d in np.flatnonzero(self.observed).tolist():
-            planes[d] = self._to_frame(self._column(slice(start, stop), d), d)
+            planes[d] = self._to_frame(values[:, d], d)
         return planes
 
-    def _column(self, rows: slice | NDArray[np.intp], d: int) -> NDArray[Any]:
-        return self._X[rows if self.index is None else self.index[rows], d]
+    def _read(self, rows: slice | NDArray[np.intp]) -> NDArray[Any]:
+        """Some of the rows as they are, (n, D)."""
+        values: NDArray[Any] = self._X[rows if self.index is None else self.index[rows]]
+        return values
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Values (m, D) as they are, and weights (m,), of rows drawn as `sample` draws them."""
         chosen, weights = self._choose(n, rng)
-        rows = chosen if self.index is None else self.index[chosen]
-        return self._X[rows].astype(np.float64), weights
+        return self._read(chosen).astype(np.float64), weights
 
     def _choose(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
         if self.n_samples > n:
@@ -258,11 +263,12 @@ class Rows:
     def _standardise(self, start: int, stop: int, blocks: NDArray[Any]) -> None:
         """Fill `blocks` with the rows start:stop."""
         idle = self._weights[start:stop] == 0 if self._has_idle_rows else None
+        rows = self._read(slice(start, stop))
         for d in range(self.n_features):
             if not self.observed[d]:
                 blocks[:, d] = 0
                 continue
-            values = self._to_frame(self._column(slice(start, stop), d), d)
+            values = self._to_frame(rows[:, d], d)
             if idle is not None:  # whatever stands there: even infinity must count for nothing
                 values[idle] = 0
             _fill(blocks[:, d], values)
@@ -283,8 +289,15 @@ def padded_features(n_features: int) -> int:
     return math.ceil(n_features / _TILE) * _TILE
 
 
-def as_rows(X: ArrayLike) -> NDArray[Any]:
-    """Check that `X` is (N, D) of real numbers, without copying it."""
+def as_rows(X: ArrayLike | LazyRows) -> Any:
+    """Check that `X` is (N, D) of real numbers, without copying it.
+
+    Returns
+    -------
+    ndarray or LazyRows
+    """
+    if isinstance(X, LazyRows):
+        return X
     array = np.asarray(X)
     if array.ndim != 2:
         raise InvalidDataError(
@@ -315,7 +328,7 @@ def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | No
     return weights
 
 
-def working_dtype(X: NDArray[Any]) -> np.dtype[Any]:
+def working_dtype(X: NDArray[Any] | LazyRows) -> np.dtype[Any]:
     """float32 when that holds every value of the type exactly, else float64."""
     return np.dtype(np.float32 if X.dtype.char in _SINGLE else np.float64)
 
