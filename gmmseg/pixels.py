@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ _HELD = 64 << 20
 #: Values of distinct rows that are held at once.
 _MOST_VALUES = 1 << 24
 
-#: Rows whose values are made at once.
+#: Rows whose values are made at once: whole blocks of the kernels.
 _AT_ONCE = 1 << 19
 
 
@@ -171,24 +170,41 @@ class PixelRows:
     ) -> Callable[[int, int], NDArray[Any]]:
         """The same for the used pixels from `start` to `stop`."""
         if self._distinct is None:
-            return lambda start, stop: _in_parts(
-                lambda part: of_features(self.features[part]), start, stop
-            )
+            return _in_parts(lambda part: of_features(self.features[part]), len(self.features))
         if len(self.features) * n_values <= _MOST_VALUES:
             return self._distinct.look_up(of_features(self.features))
         number = self._distinct.look_up(np.arange(len(self.features), dtype=np.int32))
-
-        def of_part(part: slice) -> NDArray[Any]:
-            return of_features(self.features[number(part.start, part.stop)])
-
-        return lambda start, stop: _in_parts(of_part, start, stop)
+        return _in_parts(
+            lambda part: of_features(self.features[number(part.start, part.stop)]), self.n_pixels
+        )
 
 
-def _in_parts(of_part: Callable[[slice], NDArray[Any]], start: int, stop: int) -> NDArray[Any]:
-    """What `of_part` finds for the rows from `start` to `stop`, some at a time."""
-    edges = [*range(start, stop, _AT_ONCE), stop] if stop > start else [start, start]
-    parts = [of_part(slice(*pair)) for pair in pairwise(edges)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _in_parts(
+    of_part: Callable[[slice], NDArray[Any]], n: int
+) -> Callable[[int, int], NDArray[Any]]:
+    """What `of_part` finds for the rows from `start` to `stop` of `n`, which is then asked for.
+
+    It is made in the same parts whatever is asked for: the last bits depend on these. The latest
+    part is kept, because the next rows to be asked for lie in it.
+    """
+    latest: dict[int, NDArray[Any]] = {}
+
+    def part_of(number: int) -> NDArray[Any]:
+        if number not in latest:
+            latest.clear()
+            first = number * _AT_ONCE
+            latest[number] = of_part(slice(first, min(first + _AT_ONCE, n)))
+        return latest[number]
+
+    def found(start: int, stop: int) -> NDArray[Any]:
+        numbers = range(min(start, n - 1) // _AT_ONCE, max(stop - 1, 0) // _AT_ONCE + 1)
+        parts = []
+        for number in numbers:
+            first = number * _AT_ONCE
+            parts.append(part_of(number)[max(start - first, 0) : stop - first])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return found
 
 
 def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import select
 import subprocess
 import sys
 import tempfile
@@ -140,28 +141,22 @@ def measured(name: str, n_pixels: int) -> tuple[float, int, float]:
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
             for _ in range(2):  # the small image loads the kernels, the large one counts
-                first = float(process.stdout.readline().split()[1])
-                process.stdin.write("\n")
-                process.stdin.flush()
-                peak, words = _watched(process, first)
+                first, peak, words = _watched(process)
             return peak - first, int(words[1]), float(words[2])
 
 
-def _watched(process: subprocess.Popen[str], first: float) -> tuple[float, list[str]]:
-    """The most memory until the child writes a line, and the line's words."""
-    import select
-
-    assert process.stdout is not None
-    peak = first
+def _watched(process: Any) -> tuple[float, float, list[str]]:
+    """Memory when the child begins, the most until it writes a line, and the line's words."""
+    first = peak = float(process.stdout.readline().split()[1])
+    process.stdin.write("\n")
+    process.stdin.flush()
     while not select.select([process.stdout], [], [], PAUSE)[0]:
         peak = max(peak, own_memory(process.pid))
     line = process.stdout.readline()
     if not line:
         raise SystemExit(f"{process.args} failed.")
-    return peak, line.split()
+    return first, peak, line.split()
 
 
 def main() -> None:
@@ -201,8 +196,8 @@ def main() -> None:
 
 TEXT = """\
 Megabytes (10^6) that a process adds to the image, which is in its memory: the most that it holds
-at any time, less what it holds when the call begins, kernels loaded. "mapped": an `.npy` file that is
-read by blocks; its pages in memory are the system's to take back and do not count."""
+at any time, less what it holds when the call begins, kernels loaded. "mapped": an `.npy` file
+that is read by blocks; its pages in memory are the system's to take back and do not count."""
 
 
 if __name__ == "__main__":
