@@ -84,6 +84,11 @@ class Model:
         """Number of classes."""
         return max(self.labels, default=0)
 
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether component j is class j, for all of them."""
+        return self.labels == tuple(range(1, self.k + 1))
+
     def check_image(self, image: Image) -> None:
         """Raise `InvalidDataError` when the image has not the bands that the model needs."""
         names = self.features.names(image)

@@ -36,6 +36,8 @@ class Segmentation:
     model : Model
     warnings : tuple of str
         What was repaired or assumed on the way.
+
+    Pixels whose class the user told have that label, with probability 1.
     """
 
     image: Image
@@ -43,6 +45,7 @@ class Segmentation:
     warnings: tuple[str, ...]
     _rows: PixelRows
     _threads: int | None = None
+    _hints: NDArray[Any] | None = None
 
     @property
     def k(self) -> int:
@@ -58,7 +61,9 @@ class Segmentation:
         """The smoothed posterior and its beta; None where every pixel stands for itself."""
         if not self.model.smoothing.is_on:
             return None
-        return smooth_image(self.image, self._rows, self.model, threads=self._threads)
+        return smooth_image(
+            self.image, self._rows, self.model, hints=self._hints, threads=self._threads
+        )
 
     @cached_property
     def _row_labels(self) -> NDArray[Any]:
@@ -69,7 +74,7 @@ class Segmentation:
     def _row_posterior(self) -> NDArray[Any]:
         """Posterior of the classes for every row, (M, k), float32."""
         posterior = self.mixture.posterior(self._rows.features, threads=self._threads)
-        if self.model.labels == tuple(range(1, self.k + 1)):
+        if self.model.is_one_to_one:
             return posterior.astype(np.float32, copy=False)
         classes = np.zeros((self.k, len(posterior)), np.float32)
         for label, component in zip(self.model.labels, posterior.T, strict=True):
@@ -83,29 +88,44 @@ class Segmentation:
         uint8, or uint16 when k > 255.
         """
         if self.smoothed is None:
-            return self._rows.put_back(self._row_labels)
-        labels = most_probable(self.smoothed.probabilities, label_dtype(self.k))
-        return labels.reshape(self.image.shape)
+            labels = self._rows.put_back(self._row_labels)
+        else:
+            found = most_probable(self.smoothed.probabilities, label_dtype(self.k))
+            labels = found.reshape(self.image.shape)
+        if self._hints is not None:
+            np.copyto(labels, self._hints, where=self._hints > 0, casting="unsafe")
+        return labels
 
     @cached_property
     def probabilities(self) -> NDArray[Any]:
         """Probability of every class, the image's shape and (k,), float32; 0 where not used."""
         if self.smoothed is None:
-            return self._rows.put_back(self._row_posterior)
-        planes = self.smoothed.probabilities.reshape(self.k, *self.image.shape)
-        return np.moveaxis(planes, 0, -1)
+            found = self._rows.put_back(self._row_posterior)
+        else:
+            planes = self.smoothed.probabilities.reshape(self.k, *self.image.shape)
+            found = np.moveaxis(planes, 0, -1)
+        return self._with_hints(found, np.arange(1, self.k + 1))
 
     def probability(self, label: int) -> NDArray[Any]:
         """Probability of one class, of the image's shape, float32; 0 where not used."""
         index = self._index(label)
         if self.smoothed is None:
-            return self._rows.put_back(np.ascontiguousarray(self._row_posterior[:, index]))
-        return self.smoothed.probabilities[index].reshape(self.image.shape)
+            found = self._rows.put_back(np.ascontiguousarray(self._row_posterior[:, index]))
+        else:
+            found = self.smoothed.probabilities[index].reshape(self.image.shape)
+        return self._with_hints(found, label)
+
+    def _with_hints(self, probability: NDArray[Any], labels: Any) -> NDArray[Any]:
+        """Certainty, of these labels, where a pixel has a hint."""
+        if self._hints is not None:
+            known = self._hints > 0
+            probability[known] = np.equal.outer(self._hints[known], labels)
+        return probability
 
     @cached_property
     def entropy(self) -> NDArray[np.float32]:
         """Ambiguity of every pixel, 0 = sure .. 1 = no idea; NaN where not used."""
-        if self.smoothed is None:
+        if self.smoothed is None and self._hints is None:
             return self._rows.put_back(entropy(self._row_posterior), np.nan)
         found = entropy(self.probabilities.reshape(-1, self.k)).reshape(self.image.shape)
         if self._rows.valid is not None:
@@ -120,7 +140,7 @@ class Segmentation:
     @cached_property
     def table(self) -> tuple[ClassRow, ...]:
         """Pixels, share, area, mean and standard deviation of every class."""
-        if self.smoothed is None:
+        if self.smoothed is None and self._hints is None:
             bands, labels, counts = self._rows.bands, self._row_labels, self._rows.counts
         else:
             bands, labels, counts = self._rows.by_class(self._rows.of_used(self.labels[None])[0])

@@ -38,6 +38,7 @@ LAYERS = (
     ("_overlay_kernels.py", 2),
     ("legend.py", 2),
     ("pixels.py", 2),
+    ("hints.py", 2),
     ("autocorrelation.py", 2),
     ("uncertainty.py", 2),
     ("anomaly.py", 2),

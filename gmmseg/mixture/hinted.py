@@ -172,6 +172,10 @@ def start_from_hints(
             "Ask for fewer, or leave rows without a hint."
         )
     return start_from_clusters(
-        sample, np.concatenate([planes for _, planes, _ in drawn], axis=1), np.concatenate([weights for _, _, weights in drawn]), np.concatenate(labels),
-        k, kind,
-    )  # fmt: skip
+        sample,
+        np.concatenate([planes for _, planes, _ in drawn], axis=1),
+        np.concatenate([weights for _, _, weights in drawn]),
+        np.concatenate(labels),
+        k,
+        kind,
+    )
