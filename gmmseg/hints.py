@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmmseg._check import check_integer
+from gmmseg._check import check_integer, check_real
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture.hinted import Hints
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.pixels import PixelRows
 from gmmseg.smoothing import SmoothingOptions
 
-__all__ = ["BoxOptions", "Guidance", "box_hints", "check_hints"]
+__all__ = ["OBJECT", "BoxOptions", "Guidance", "around_box", "box_hints", "check_hints"]
 
 #: What the classes of a box are called.
 BACKGROUND, OBJECT = 1, 2
+
+# Of what is inside of a box so much is taken for background at first, and no component of the
+# object begins with less than this share of what it has inside.
+_BACKGROUND_INSIDE = 0.5
+_LEAST_OBJECT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +38,26 @@ class BoxOptions:
     ----------
     gaussians : int
         Components of the object, and as many of the background.
+    iterations : int
+        Most iterations of EM with the ties between pixels.
+    margin : float
+        Background is learnt as far around the box as this share of its sides: what is far away
+        says little of what is behind the object.
     smoothing : SmoothingOptions
         How neighbouring pixels are taken into account where that is not said otherwise.
     """
 
     gaussians: int = 5
+    iterations: int = 10
+    margin: float = 0.5
     smoothing: SmoothingOptions = SmoothingOptions(beta=2.0, contrast=1.0, inside=True, sweeps=20)
 
     def __post_init__(self) -> None:
-        number = check_integer(self.gaussians, "gaussians", minimum=1)
-        object.__setattr__(self, "gaussians", number)
+        for name in ("gaussians", "iterations"):
+            number = check_integer(getattr(self, name), name, minimum=1)
+            object.__setattr__(self, name, number)
+        margin = check_real(self.margin, "margin", minimum=0.0, exclusive=True)
+        object.__setattr__(self, "margin", margin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +70,13 @@ class Guidance:
         Class from 1; 0 = not known, or not used.
     labels : tuple of int
         The class of each component.
+    assumed : int
+        The class that all other pixels begin with; 0 = none.
     """
 
     hints: NDArray[Any]
     labels: tuple[int, ...]
+    assumed: int = 0
 
     @classmethod
     def of_hints(cls, hints: ArrayLike, rows: PixelRows, k: int | None) -> Guidance:
@@ -86,7 +104,13 @@ class Guidance:
                     f"box must have used pixels inside and outside, got {tuple(box)} with none "
                     f"{name} it. Is all of that masked?"
                 )
-        return cls(found, (BACKGROUND,) * gaussians + (OBJECT,) * gaussians)
+        labels = (BACKGROUND,) * gaussians + (OBJECT,) * gaussians
+        return cls(found, labels, assumed=OBJECT)
+
+    @property
+    def n_fitted(self) -> int:
+        """How many components are fitted before neighbours count."""
+        return len(self.labels) // (2 if self.assumed else 1)
 
     @property
     def n_hinted(self) -> dict[str, int]:
@@ -95,10 +119,29 @@ class Guidance:
         return {str(j): int(n) for j, n in zip(labels, counts, strict=True)}
 
     def of_rows(self, rows: PixelRows) -> tuple[NDArray[Any], NDArray[np.int64] | None, Hints]:
-        """Features, counts and hints of every pair of a row and a hint that occurs."""
+        """Features, counts and hints, or the class assumed, of every pair of a row and a hint."""
         used = rows.of_used(self.hints[np.newaxis])[0]
         numbers, hints, counts = rows.pairs(used)
+        hints = np.where(hints > 0, hints, self.assumed)
         return rows.features[numbers], counts, Hints(hints, self.labels)
+
+    def divided(self, mixture: Mixture, rows: PixelRows) -> Mixture:
+        """Every component of `mixture` for the background and once more for the object.
+
+        Their shares are those of the pixels outside and inside; of the object's, what is expected
+        to be background is taken off.
+        """
+        features, counts, hints = self.of_rows(rows)
+        weights = np.ones(len(features)) if counts is None else counts.astype(np.float64)
+        posterior = mixture.posterior(features).astype(np.float64)
+        outside, inside = (
+            (weights * (hints.of_rows == side)) @ posterior for side in (BACKGROUND, OBJECT)
+        )
+        outside, inside = outside / outside.sum(), inside / inside.sum()
+        proper = np.maximum(inside - _BACKGROUND_INSIDE * outside, _LEAST_OBJECT * inside)
+        both = np.concatenate([outside, proper / proper.sum()]) / 2
+        twice = mixture.reordered(np.tile(np.arange(mixture.n_components), 2))
+        return Mixture.trusted(both, twice.means, twice.covariances, twice.covariance_type)
 
     def ordered(self, mixture: Mixture) -> tuple[Mixture, Guidance]:
         """Classes without a hint in the order of their first feature; empty components left out.
@@ -148,6 +191,18 @@ def check_hints(hints: ArrayLike, rows: PixelRows) -> NDArray[Any]:
 
 def _of_used(hints: NDArray[Any], rows: PixelRows) -> NDArray[Any]:
     return hints if rows.valid is None else np.where(rows.valid, hints, 0).astype(hints.dtype)
+
+
+def around_box(box: Sequence[int], shape: tuple[int, ...], margin: float) -> NDArray[np.bool_]:
+    """True in a box that is larger by a share `margin` of its sides on each side.
+
+    `box` and `shape` as of `box_hints`, by which they have been checked.
+    """
+    near = np.zeros(shape, bool)
+    pairs = zip(list(box)[: len(shape)][::-1], list(box)[len(shape) :][::-1], strict=True)
+    edges = [(c, s, max(1, round(margin * s))) for c, s in pairs]
+    near[tuple(slice(max(0, c - m), c + s + m) for c, s, m in edges)] = True
+    return near
 
 
 def box_hints(box: Sequence[int], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from gmmseg.autocorrelation import effective_number
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
-from gmmseg.hints import BoxOptions, Guidance
+from gmmseg.hints import BoxOptions, Guidance, around_box
 from gmmseg.image import Image
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
@@ -130,10 +130,11 @@ def segment(
     picture = as_image(image, mask, spacing, axes)
     rows = pixel_rows(picture, options.features)
     guidance = _guidance(rows, k, options, hints, box)
-    if box is not None and not options.smoothing.is_on:
-        options = replace(options, smoothing=options.box.smoothing)
-    k = _DEFAULT_K if k is None else k
-    model, messages = _fit([picture], [rows], k, options, threads, callback, guidance)
+    if box is None:
+        k = _DEFAULT_K if k is None else k
+        model, messages = _fit([picture], [rows], k, options, threads, callback, guidance)
+    else:
+        model, messages = _fit_box(picture, box, options, threads, callback)
     return Segmentation(
         image=picture,
         model=model,
@@ -300,14 +301,16 @@ def _fit(
         features, counts, hints = guidance.of_rows(rows[0])
         fitted = fit_rows(
             features,
-            len(guidance.labels),
+            guidance.n_fitted,
             options.em,
             sample_weight=counts,
             metric=_metric(spec, images[0]),
-            hints=hints,
+            hints=None if guidance.assumed else hints,
             threads=threads,
             callback=callback,
         )
+        if guidance.assumed:
+            fitted = replace(fitted, mixture=guidance.divided(fitted.mixture, rows[0]))
     elif k == AUTO:
         selection = _select(images, rows, options, threads, callback)
         fitted = selection.best().fit
@@ -340,6 +343,22 @@ def _fit(
     if options.smoothing.inside and options.smoothing.is_on:
         model = _refitted(model, images, rows, options, threads, callback, guidance)
     return model, tuple(str(warning) for warning in fitted.warnings)
+
+
+def _fit_box(
+    image: Image,
+    box: Sequence[int],
+    options: SegmentOptions,
+    threads: int | None,
+    callback: Callback | None,
+) -> tuple[Model, tuple[str, ...]]:
+    """The model of background and object, learnt near the box."""
+    smoothing = options.smoothing if options.smoothing.is_on else options.box.smoothing
+    options = replace(options, smoothing=replace(smoothing, inside=True))
+    near = image.with_mask(around_box(box, image.shape, options.box.margin))
+    rows = pixel_rows(near, options.features)
+    guidance = Guidance.of_box(box, rows, None, options.box.gaussians)
+    return _fit([near], [rows], len(guidance.labels), options, threads, callback, guidance)
 
 
 def _guidance(
@@ -384,9 +403,14 @@ def _refitted(
 ) -> Model:
     """The model after EM in which pixels look at their neighbours."""
     hints = None if guidance is None else guidance.hints
+    em, learn = options.em, True
+    if guidance is not None and guidance.assumed:  # outside says nothing of what is inside
+        learn = False
+        em = replace(em, max_iter=options.box.iterations)
     found = fit_field(
-        images, rows, model, options.em, hints=hints, threads=threads, callback=callback
-    )
+        images, rows, model, em, hints=hints, learn_weights=learn, threads=threads,
+        callback=callback,
+    )  # fmt: skip
     mixture, guidance = _ordered(found.mixture, guidance)
     field = {"beta": found.beta, "n_iter": found.n_iter, "converged": found.converged}
     return replace(

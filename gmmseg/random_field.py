@@ -34,6 +34,7 @@ __all__ = ["FieldFit", "fit_field", "smooth_image"]
 #: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
 _AT_REST = 1e-3
 
+
 _LEAST = 1e-300
 
 
@@ -131,6 +132,7 @@ def fit_field(
     em: EMOptions,
     *,
     hints: NDArray[Any] | None = None,
+    learn_weights: bool = True,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> FieldFit:
@@ -145,7 +147,8 @@ def fit_field(
     what the neighbours say, and classes die out. The weights are learnt with beta. Among the
     components of one class the shares of its pixels are weights (equation 63).
 
-    `hints` are the classes of some pixels of a single image, as in `smooth_image`.
+    `hints` are the classes of some pixels of a single image, as in `smooth_image`. Without
+    `learn_weights` the classes keep the weights that they have.
     """
     if any(np.isnan(r.features.min()) for r in rows):
         raise InvalidDataError(
@@ -166,7 +169,9 @@ def fit_field(
         weights = class_weights(model.labels, mixture.weights)
         while n_iter < em.max_iter and not converged:
             unsettled = [field.under(mixture) for field in hidden]
-            prior = learnt_prior(unsettled, weights, prior, beta=options.beta == "auto", field=True)
+            prior = learnt_prior(
+                unsettled, weights, prior, beta=options.beta == "auto", field=learn_weights
+            )
             statistics = reduce(add, [field.statistics(mixture, prior) for field in hidden])
             weights = _corrected(weights, prior)
             following = _weighted(rules.m_step(statistics, mixture), weights, model.labels)

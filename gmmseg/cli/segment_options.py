@@ -17,6 +17,7 @@ from gmmseg.cli.values import (
     range_of,
 )
 from gmmseg.feature_spec import COLOUR_SPACES, GAPS, FeatureSpec
+from gmmseg.hints import BoxOptions
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
@@ -28,8 +29,10 @@ __all__ = [
     "add_classes",
     "add_em",
     "add_features",
+    "add_hints",
     "add_selection",
     "add_smoothing",
+    "box_of",
     "segment_options",
     "smoothing_of",
 ]
@@ -42,10 +45,11 @@ def segment_options(args: Namespace) -> SegmentOptions:
         em=options_of(args, EMOptions),
         selection=options_of(args, SelectOptions),
         smoothing=smoothing_of(args),
+        box=box_of(args),
     )
 
 
-def add_classes(parser: ArgumentParser) -> None:
+def add_classes(parser: ArgumentParser, *, required: bool = True) -> None:
     """The number of classes."""
     parser.add_argument(
         "-k",
@@ -55,8 +59,51 @@ def add_classes(parser: ArgumentParser) -> None:
         dest="k",
         metavar="K",
         type=integer_or_auto,
-        required=True,
+        required=required,
         help="number of classes; auto chooses it",
+    )
+
+
+def add_hints(parser: ArgumentParser) -> None:
+    """What the user knows, and `BoxOptions`."""
+    group = parser.add_argument_group("help from the user")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--hints",
+        metavar="FILE",
+        help="a label image of the same size: 0 = not known, j = this pixel is of class j; -k is "
+        "then the largest of them unless there are more classes",
+    )
+    either.add_argument(
+        "--box",
+        metavar="X,Y,W,H",
+        type=comma_separated(int, "pixels"),
+        help="left, top, width and height in pixels of a box around an object (X,Y,Z,W,H,D in a "
+        "volume): outside is background, class 1; the object becomes class 2",
+    )
+    default = BoxOptions()
+    group.add_argument(
+        "--gaussians",
+        metavar="N",
+        type=positive_integer,
+        default=default.gaussians,
+        help="with --box: Gaussians of the object, and as many of the background "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--margin",
+        metavar="M",
+        type=float,
+        default=default.margin,
+        help="with --box: background is learnt as far around the box as this share of its sides "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--iterations",
+        metavar="N",
+        type=positive_integer,
+        default=default.iterations,
+        help="with --box: most iterations of fit and field together (default: %(default)s)",
     )
 
 
@@ -306,6 +353,12 @@ def add_smoothing(parser: ArgumentParser) -> None:
         default=default.inside,
         help="let neighbours count while fitting, too: EM with a hidden Markov random field",
     )
+
+
+def box_of(args: Namespace) -> BoxOptions:
+    """The options of a box, of the commands that take one."""
+    names = ("gaussians", "margin", "iterations")
+    return BoxOptions(**{name: getattr(args, name) for name in names if hasattr(args, name)})
 
 
 def smoothing_of(args: Namespace) -> SmoothingOptions:
