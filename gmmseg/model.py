@@ -94,6 +94,11 @@ class Model:
         """Whether each class is one component."""
         return self.k == len(self.labels)
 
+    @property
+    def in_order(self) -> bool:
+        """Whether component j is class j, for all of them."""
+        return self.labels == tuple(range(1, self.k + 1))
+
     def check_image(self, image: Image) -> None:
         """Raise `InvalidDataError` when the image has not the bands that the model needs."""
         names = self.features.names(image)

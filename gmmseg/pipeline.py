@@ -17,11 +17,13 @@ from gmmseg.autocorrelation import effective_number
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
+from gmmseg.hints import BoxOptions, Guidance, around_box
 from gmmseg.image import Image
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
 from gmmseg.mixture.lazy import JoinedRows, LazyRows
 from gmmseg.mixture.merging import MergeOptions, merge_components, shared_borders
+from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import Selection, SelectOptions, select_rows
 from gmmseg.model import Model
@@ -41,6 +43,8 @@ MOST_CLASSES = 65535
 #: In the place of the number of classes: choose it.
 AUTO = "auto"
 
+_DEFAULT_K = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions:
@@ -55,11 +59,13 @@ class SegmentOptions:
     selection : SelectOptions
         How the number of classes is chosen where it is not given.
     smoothing : SmoothingOptions
-        How neighbouring pixels are taken into account; off by default.
+        How neighbouring pixels are taken into account; off by default, but for a box.
     merging : MergeOptions
         Whether a class is one Gaussian, or several that were merged.
     regions : RegionOptions
         What becomes of specks, holes and neighbouring regions; all stay by default.
+    box : BoxOptions
+        How an object in a box is found.
     """
 
     features: FeatureSpec = FeatureSpec()
@@ -68,14 +74,17 @@ class SegmentOptions:
     smoothing: SmoothingOptions = SmoothingOptions()
     merging: MergeOptions = MergeOptions()
     regions: RegionOptions = RegionOptions()
+    box: BoxOptions = BoxOptions()
 
 
 def segment(
     image: ImageLike,
-    k: int | str = 3,
+    k: int | str | None = None,
     options: SegmentOptions = SegmentOptions(),
     *,
     mask: ArrayLike | None = None,
+    hints: ArrayLike | None = None,
+    box: Sequence[int] | None = None,
     spacing: float | Sequence[float] | None = None,
     axes: str | None = None,
     threads: int | None = None,
@@ -87,12 +96,19 @@ def segment(
     ----------
     image : Image, ndarray or path
         (rows, cols[, bands]) or (planes, rows, cols[, bands]), of any integer or float type.
-    k : int or "auto"
-        Number of classes; "auto" chooses it as `select_k` does.
+    k : int or "auto", optional
+        Number of classes; "auto" chooses it as `select_k` does. By default the largest class of
+        the hints, 2 for a box, otherwise 3.
     options : SegmentOptions
     mask : array_like of the image's spatial shape, optional
         True or non-zero = use this pixel. With an axis for the bands: this band of it was
         observed; `FeatureSpec.gaps` tells what becomes of pixels that lack some.
+    hints : array_like of int, of the image's spatial shape, optional
+        What is known: 0 = nothing, j = the pixel is of class j, which keeps that number. Classes
+        without a hint follow their own clusters.
+    box : sequence of int, optional
+        (x, y, width, height) in pixels, for a volume (x, y, z, width, height, depth): what is
+        outside is background, class 1; the object inside becomes class 2.
     spacing : float or sequence of float, optional
         Size of a pixel along each spatial axis; for areas, position and texture.
     axes : str, optional
@@ -122,8 +138,20 @@ def segment(
     """
     picture = as_image(image, mask, spacing, axes)
     rows = pixel_rows(picture, options.features)
-    model, messages = _fit([picture], [rows], k, options, threads, callback)
-    return Segmentation(image=picture, model=model, warnings=messages, _rows=rows, _threads=threads)
+    guidance = _guidance(rows, k, options, hints, box)
+    if box is None:
+        k = _DEFAULT_K if k is None else k
+        model, messages = _fit([picture], [rows], k, options, threads, callback, guidance)
+    else:
+        model, messages = _fit_box(picture, box, options, threads, callback)
+    return Segmentation(
+        image=picture,
+        model=model,
+        warnings=messages,
+        _rows=rows,
+        _threads=threads,
+        _hints=None if guidance is None else guidance.hints,
+    )
 
 
 def fit(
@@ -269,16 +297,22 @@ def _fit(
     options: SegmentOptions,
     threads: int | None,
     callback: Callback | None,
+    guidance: Guidance | None = None,
 ) -> tuple[Model, tuple[str, ...]]:
-    """The model of all rows, its components in the order of their first feature."""
+    """The model of all rows, its components in the order of their first feature.
+
+    `guidance` is of the only image.
+    """
     spec = _common_spec(images, options.features)
     names = spec.names(images[0])
     selection = None
-    if k == AUTO:
+    if guidance is None and k == AUTO:
         selection = _select(images, rows, options, threads, callback)
         k = selection.best().k
     n_classes = _check_k(k)
-    if selection is not None and not options.merging.is_on:
+    if guidance is not None:
+        fitted = _guided_fit(images[0], rows[0], spec, options, threads, callback, guidance)
+    elif selection is not None and not options.merging.is_on:
         fitted = selection.best().fit
     else:
         features, counts = _joined(rows)
@@ -291,24 +325,99 @@ def _fit(
             threads=threads,
             callback=callback,
         )
-    mixture = fitted.mixture.reordered(np.argsort(fitted.mixture.means[:, 0], kind="stable"))
+    mixture, guidance = _ordered(fitted.mixture, guidance)
     provenance = _provenance(images, fitted, options, sum(r.n_pixels for r in rows))
     if selection is not None:
         provenance["selection"] = selection.to_dict()
+    if guidance is not None:
+        provenance["hints"] = guidance.n_hinted
     model = Model(
         features=spec,
         feature_names=names,
         mixture=mixture,
-        labels=tuple(range(1, mixture.n_components + 1)),
+        labels=guidance.labels if guidance else tuple(range(1, mixture.n_components + 1)),
         smoothing=options.smoothing,
         regions=options.regions,
         provenance=provenance,
     )
     if options.smoothing.inside and options.smoothing.is_on:
-        model = _refitted(model, images, rows, options, threads, callback)
-    if options.merging.is_on:
+        model = _refitted(model, images, rows, options, threads, callback, guidance)
+    if options.merging.is_on and guidance is None:
         model = _merged(model, rows, n_classes, options.merging, threads)
     return model, tuple(str(warning) for warning in fitted.warnings)
+
+
+def _guided_fit(
+    image: Image,
+    rows: PixelRows,
+    spec: FeatureSpec,
+    options: SegmentOptions,
+    threads: int | None,
+    callback: Callback | None,
+    guidance: Guidance,
+) -> Fit:
+    """The fit under what the user told."""
+    features, counts, hints = guidance.of_rows(rows)
+    fitted = fit_rows(
+        features,
+        guidance.n_fitted,
+        options.em,
+        sample_weight=counts,
+        metric=_metric(spec, image),
+        hints=None if guidance.assumed else hints,
+        threads=threads,
+        callback=callback,
+    )
+    if guidance.assumed:
+        return replace(fitted, mixture=guidance.divided(fitted.mixture, rows))
+    return fitted
+
+
+def _fit_box(
+    image: Image,
+    box: Sequence[int],
+    options: SegmentOptions,
+    threads: int | None,
+    callback: Callback | None,
+) -> tuple[Model, tuple[str, ...]]:
+    """The model of background and object, learnt near the box."""
+    smoothing = options.smoothing if options.smoothing.is_on else options.box.smoothing
+    options = replace(options, smoothing=replace(smoothing, inside=True))
+    near = image.with_mask(around_box(box, image.shape, options.box.margin))
+    rows = pixel_rows(near, options.features)
+    guidance = Guidance.of_box(box, rows, None, options.box.gaussians)
+    return _fit([near], [rows], len(guidance.labels), options, threads, callback, guidance)
+
+
+def _guidance(
+    rows: PixelRows,
+    k: int | str | None,
+    options: SegmentOptions,
+    hints: ArrayLike | None,
+    box: Sequence[int] | None,
+) -> Guidance | None:
+    """What the user told of the classes; None = nothing."""
+    if hints is None and box is None:
+        return None
+    if hints is not None and box is not None:
+        raise InvalidParameterError("hints and box exclude each other: give one of them.")
+    if k == AUTO:
+        raise InvalidParameterError(
+            "k must be a number with hints or a box, got 'auto'. Leave it out for as many classes "
+            "as there are in the hints."
+        )
+    number = None if k is None else _check_k(k)
+    if box is not None:
+        return Guidance.of_box(box, rows, number, options.box.gaussians)
+    assert hints is not None  # noqa: S101 - one of them is given
+    return Guidance.of_hints(hints, rows, number)
+
+
+def _ordered(mixture: Mixture, guidance: Guidance | None) -> tuple[Mixture, Guidance | None]:
+    """Components in the order of their first feature, but for what the user told."""
+    if guidance is not None:
+        return guidance.ordered(mixture)
+    return mixture.reordered(np.argsort(mixture.means[:, 0], kind="stable")), None
 
 
 def _refitted(
@@ -318,13 +427,24 @@ def _refitted(
     options: SegmentOptions,
     threads: int | None,
     callback: Callback | None,
+    guidance: Guidance | None,
 ) -> Model:
     """The model after EM in which pixels look at their neighbours."""
-    found = fit_field(images, rows, model, options.em, threads=threads, callback=callback)
+    hints = None if guidance is None else guidance.hints
+    em, learn = options.em, True
+    if guidance is not None and guidance.assumed:  # outside says nothing of what is inside
+        learn = False
+        em = replace(em, max_iter=options.box.iterations)
+    found = fit_field(
+        images, rows, model, em, hints=hints, learn_weights=learn, threads=threads,
+        callback=callback,
+    )  # fmt: skip
+    mixture, guidance = _ordered(found.mixture, guidance)
     field = {"beta": found.beta, "n_iter": found.n_iter, "converged": found.converged}
     return replace(
         model,
-        mixture=found.mixture.reordered(np.argsort(found.mixture.means[:, 0], kind="stable")),
+        mixture=mixture,
+        labels=model.labels if guidance is None else guidance.labels,
         smoothing=replace(model.smoothing, beta=found.beta),
         provenance=model.provenance | {"random_field": field},
     )

@@ -91,10 +91,25 @@ class PixelRows:
         flat = planes.reshape(len(planes), -1)
         return flat if self._valid is None else flat[:, self._valid.ravel()]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The image's shape."""
+        return self._shape
+
     def by_class(
         self, labels: NDArray[Any]
     ) -> tuple[NDArray[Any] | LazyRows, NDArray[Any], NDArray[np.int64] | None]:
         """Bands, label and number of pixels of every pair of a row and a label that occurs.
+
+        `labels` as in `pairs`.
+        """
+        rows, labels, counts = self.pairs(labels)
+        return self.bands[rows], labels, counts
+
+    def pairs(self, labels: NDArray[Any]) -> tuple[Any, NDArray[Any], NDArray[np.int64] | None]:
+        """Row, label and number of pixels of every pair of a row and a label that occurs.
+
+        Rows are an index of `features` and `bands`.
 
         Parameters
         ----------
@@ -102,12 +117,12 @@ class PixelRows:
             One for each used pixel.
         """
         if self._distinct is None:
-            return self._values, labels, None
+            return slice(None), labels, None
         n_labels = int(labels.max()) + 1
         pair = self._distinct.spread(np.arange(len(self._distinct.rows)) * n_labels)
         table = np.bincount(pair + labels)
         seen = np.flatnonzero(table)
-        return self._distinct.rows[seen // n_labels], seen % n_labels, table[seen]
+        return seen // n_labels, seen % n_labels, table[seen]
 
     def put_back(self, per_row: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
         """An array of the image's shape from one value, or K values, for each row.

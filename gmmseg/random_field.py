@@ -25,7 +25,7 @@ from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import Frame, Rows
 from gmmseg.mixture.statistics import Statistics
 from gmmseg.pixels import PixelRows
-from gmmseg.smoothing import Smoothed, first_prior, learnt_prior, relax
+from gmmseg.smoothing import Smoothed, first_prior, learnt_prior, pin, relax
 
 if TYPE_CHECKING:
     from gmmseg.model import Model
@@ -36,10 +36,21 @@ __all__ = ["FieldFit", "fit_field", "smooth_image", "within_classes"]
 _AT_REST = 1e-3
 
 
+_LEAST = 1e-300
+
+
 def smooth_image(
-    image: Image, rows: PixelRows, model: Model, *, threads: int | None = None
+    image: Image,
+    rows: PixelRows,
+    model: Model,
+    *,
+    hints: NDArray[Any] | None = None,
+    threads: int | None = None,
 ) -> Smoothed:
     """The posterior of the classes under `model`, smoothed as the model says.
+
+    `hints` are the classes of some pixels (0 = not known), of the image's shape: those are
+    certain.
 
     Returns
     -------
@@ -47,7 +58,7 @@ def smooth_image(
         Its probabilities are (k, planes, rows, cols).
     """
     odds = class_odds(model, rows.features, threads=threads)
-    weights = np.bincount(model.labels, weights=model.mixture.weights)[1:]
+    weights = class_weights(model.labels, model.mixture.weights)
     options = model.smoothing
     with Workers(threads) as workers:
         lattice = Lattice(
@@ -59,7 +70,9 @@ def smooth_image(
         )
         if options.contrast:
             lattice.weaken(rows.planes(_guide(rows, model, image.ndim)), options.contrast)
-        return relax(lattice, rows.planes(odds), options, weights)
+        unary = rows.planes(odds)
+        pin(unary, hints)
+        return relax(lattice, unary, options, weights)
 
 
 def class_odds(
@@ -67,10 +80,13 @@ def class_odds(
 ) -> NDArray[Any]:
     """log2 of every class's posterior over that of the most probable component, (k, M)."""
     odds = model.mixture.log2_odds(features, threads=threads).T
-    if model.labels == tuple(range(1, model.k + 1)):
-        return odds
-    classes = np.full((model.k, odds.shape[1]), -np.inf, odds.dtype)
-    for label, component in zip(model.labels, odds, strict=True):
+    return odds if model.in_order else _of_classes(odds, model.labels)
+
+
+def _of_classes(odds: NDArray[Any], labels: Sequence[int]) -> NDArray[Any]:
+    """log2 of the sums over the components (K, ...) of every class."""
+    classes = np.full((max(labels), *odds.shape[1:]), -np.inf, odds.dtype)
+    for label, component in zip(labels, odds, strict=True):
         np.logaddexp2(classes[label - 1], component, out=classes[label - 1])
     return classes
 
@@ -129,6 +145,8 @@ def fit_field(
     model: Model,
     em: EMOptions,
     *,
+    hints: NDArray[Any] | None = None,
+    learn_weights: bool = True,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> FieldFit:
@@ -140,7 +158,11 @@ def fit_field(
     the images add up.
 
     The shares of the classes are no weights of this model: taken as such they count once more
-    what the neighbours say, and classes die out. The weights are learnt with beta.
+    what the neighbours say, and classes die out. The weights are learnt with beta. Among the
+    components of one class the shares of its pixels are weights (equation 63).
+
+    `hints` are the classes of some pixels of a single image, as in `smooth_image`. Without
+    `learn_weights` the classes keep the weights that they have.
     """
     if any(np.isnan(part.min()) for r in rows for _, part in parts_of(r.features)):
         raise InvalidDataError(
@@ -154,16 +176,19 @@ def fit_field(
     n_iter, converged = 0, False
     with Workers(threads) as workers:
         hidden = [
-            _HiddenField(*pair, model, frame, workers) for pair in zip(images, rows, strict=True)
+            _HiddenField(*pair, model, frame, workers, hints)
+            for pair in zip(images, rows, strict=True)
         ]
-        prior = first_prior(options, model.mixture.n_components)
+        prior = first_prior(options, model.k)
+        weights = class_weights(model.labels, mixture.weights)
         while n_iter < em.max_iter and not converged:
             unsettled = [field.under(mixture) for field in hidden]
             prior = learnt_prior(
-                unsettled, mixture.weights, prior, beta=options.beta == "auto", field=True
+                unsettled, weights, prior, beta=options.beta == "auto", field=learn_weights
             )
             statistics = reduce(add, [field.statistics(mixture, prior) for field in hidden])
-            following = _weighted(rules.m_step(statistics, mixture), mixture.weights, prior)
+            weights = _corrected(weights, prior)
+            following = _weighted(rules.m_step(statistics, mixture), weights, model.labels)
             prior = replace(prior, field=np.zeros_like(prior.field))  # it is in the weights now
             change = largest_change(mixture, following)
             mixture, n_iter, converged = following, n_iter + 1, change < _AT_REST
@@ -177,11 +202,24 @@ def fit_field(
     )
 
 
-def _weighted(mixture: Mixture, weights: NDArray[np.float64], prior: Prior) -> Mixture:
-    """The mixture with `weights` as `prior` has corrected them."""
+def class_weights(labels: Sequence[int], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sums of the weights of the components of every class."""
+    return np.bincount(labels, weights=weights)[1:].astype(np.float64)
+
+
+def _corrected(weights: NDArray[np.float64], prior: Prior) -> NDArray[np.float64]:
+    """The weights of the classes as `prior` has corrected them."""
     worth = weights * np.exp2(prior.field.astype(np.float64))
+    return worth / worth.sum()
+
+
+def _weighted(mixture: Mixture, weights: NDArray[np.float64], labels: Sequence[int]) -> Mixture:
+    """The mixture with other weights of the classes; within a class the shares stay."""
+    of_component = np.array(labels) - 1
+    shares = np.maximum(class_weights(labels, mixture.weights), _LEAST)
+    within = mixture.weights / shares[of_component]
     return Mixture.trusted(
-        worth / worth.sum(), mixture.means, mixture.covariances, mixture.covariance_type
+        weights[of_component] * within, mixture.means, mixture.covariances, mixture.covariance_type
     )
 
 
@@ -193,7 +231,13 @@ class _HiddenField:
     """
 
     def __init__(
-        self, image: Image, rows: PixelRows, model: Model, frame: Frame, workers: Workers
+        self,
+        image: Image,
+        rows: PixelRows,
+        model: Model,
+        frame: Frame,
+        workers: Workers,
+        hints: NDArray[Any] | None,
     ) -> None:
         options = model.smoothing
         box = (slice(None),) * image.ndim if rows.valid is None else _box_around(rows.valid)
@@ -214,28 +258,39 @@ class _HiddenField:
         if options.contrast:
             guide = rows.planes(_guide(rows, model, image.ndim))[here]
             self._lattice.weaken(np.ascontiguousarray(guide), options.contrast)
-        self._unary = np.empty((model.mixture.n_components, *self._lattice.shape), np.float32)
+        self._labels = None if model.in_order else model.labels
+        self._hints = None if hints is None else hints[box]
+        self._odds = np.empty((model.mixture.n_components, *self._lattice.shape), np.float32)
+        self._unary = self._odds
         self._hard = options.method == "icm"
-        odds_rows(
-            self._rows,
-            model.mixture.in_frame(frame),
-            workers,
-            self._unary.reshape(len(self._unary), -1),
-        )
+        self._look(model.mixture.in_frame(frame))
         self._q = self._lattice.start(self._unary)
+
+    def _look(self, mixture: Mixture) -> None:
+        """What the pixels say of components and classes, whatever their neighbours are."""
+        odds_rows(self._rows, mixture, self._workers, self._odds.reshape(len(self._odds), -1))
+        if self._labels is not None:
+            self._unary = _of_classes(self._odds, self._labels)
+            for label, odds in zip(self._labels, self._odds, strict=True):
+                odds -= self._unary[label - 1]
+        pin(self._unary, self._hints)
 
     def under(self, mixture: Mixture) -> tuple[Lattice, NDArray[np.float32]]:
         """The lattice and the probabilities so far; what the pixels say is now by `mixture`."""
-        flat = self._unary.reshape(mixture.n_components, -1)
-        odds_rows(self._rows, mixture, self._workers, flat)
+        self._look(mixture)
         return self._lattice, self._q
 
     def statistics(self, mixture: Mixture, prior: Prior) -> Statistics:
         """One sweep, and the sums that the M-step needs."""
         lattice, q = self._lattice, self._q
         lattice.sweep(self._unary, q, prior, hard=self._hard)
-        shares = q.reshape(mixture.n_components, -1)
-        found = statistics_with_shares(self._rows, mixture, self._workers, shares)
+        shares = q
+        if self._labels is not None:
+            shares = np.exp2(self._odds)
+            for label, share in zip(self._labels, shares, strict=True):
+                share *= q[label - 1]
+        flat = shares.reshape(mixture.n_components, -1)
+        found = statistics_with_shares(self._rows, mixture, self._workers, flat)
         return replace(found, weight=float(lattice.n_used))
 
 

@@ -44,6 +44,8 @@ class Segmentation:
     model : Model
     warnings : tuple of str
         What was repaired or assumed on the way.
+
+    Pixels whose class the user told have that label, with probability 1.
     """
 
     image: Image
@@ -51,6 +53,7 @@ class Segmentation:
     warnings: tuple[str, ...]
     _rows: PixelRows
     _threads: int | None = None
+    _hints: NDArray[Any] | None = None
 
     @property
     def k(self) -> int:
@@ -66,7 +69,9 @@ class Segmentation:
         """The smoothed posterior and its beta; None where every pixel stands for itself."""
         if not self.model.smoothing.is_on:
             return None
-        return smooth_image(self.image, self._rows, self.model, threads=self._threads)
+        return smooth_image(
+            self.image, self._rows, self.model, hints=self._hints, threads=self._threads
+        )
 
     @cached_property
     def _row_labels(self) -> NDArray[Any]:
@@ -81,7 +86,7 @@ class Segmentation:
     def _posterior(self, features: Any) -> NDArray[np.float32]:
         """Posterior of the classes for some rows of features, (n, k)."""
         posterior = self.mixture.posterior(features, threads=self._threads)
-        if self.model.labels == tuple(range(1, self.k + 1)):
+        if self.model.in_order:
             return posterior.astype(np.float32, copy=False)
         classes = np.zeros((self.k, len(posterior)), np.float32)
         for label, component in zip(self.model.labels, posterior.T, strict=True):
@@ -118,6 +123,26 @@ class Segmentation:
         slabs = self._rows.slabs(step)
         if self.smoothed is not None and what != "novelty":
             return (self._smoothed_slab(what, slab.along, index) for slab in slabs)
+        found = self._slabs_of_features(what, slabs, index)
+        return found if self._hints is None else self._hinted(found, what, step, label)
+
+    def _hinted(
+        self, slabs: Iterator[NDArray[Any]], what: str, step: int, label: int | None
+    ) -> Iterator[NDArray[Any]]:
+        """The slabs with certainty where a pixel has a hint."""
+        assert self._hints is not None  # noqa: S101 - `slabs` has seen to it
+        labels = np.arange(1, self.k + 1) if label is None else label
+        for i, part in enumerate(slabs):
+            hints = self._hints[i * step : (i + 1) * step]
+            if what == "probabilities":
+                part[hints > 0] = np.equal.outer(hints[hints > 0], labels)
+            elif what == "entropy":
+                part[(hints > 0) & ~np.isnan(part)] = 0
+            yield part
+
+    def _slabs_of_features(
+        self, what: str, slabs: Any, index: int | None
+    ) -> Iterator[NDArray[Any]]:
         fill = 0 if what == "probabilities" else np.nan
 
         def of_features(features: Any) -> NDArray[Any]:
@@ -164,15 +189,17 @@ class Segmentation:
         else:
             labels = most_probable(self.smoothed.probabilities, label_dtype(self.k))
             labels = labels.reshape(self.image.shape)
-        if not self.model.regions.cleans:
-            return labels
-        return clean_labels(
-            labels,
-            self.model.regions,
-            probability=self.probability,
-            spacing=self.image.spacing,
-            unit=self.image.unit,
-        )
+        if self.model.regions.cleans:
+            labels = clean_labels(
+                labels,
+                self.model.regions,
+                probability=self.probability,
+                spacing=self.image.spacing,
+                unit=self.image.unit,
+            )
+        if self._hints is not None:
+            np.copyto(labels, self._hints, where=self._hints > 0, casting="unsafe")
+        return labels
 
     @cached_property
     def regions(self) -> NDArray[Any]:
@@ -213,7 +240,7 @@ class Segmentation:
     @cached_property
     def table(self) -> tuple[ClassRow, ...]:
         """Pixels, share, area, mean and standard deviation of every class."""
-        if self.smoothed is None and not self.model.regions.cleans:
+        if self.smoothed is None and self._hints is None and not self.model.regions.cleans:
             bands, labels, counts = self._rows.bands, self._row_labels, self._rows.counts
         else:
             bands, labels, counts = self._rows.by_class(self._rows.of_used(self.labels[None])[0])

@@ -288,6 +288,24 @@ def _newton(slope: float, curvature: float, beta: float) -> float:
     return float(np.clip(beta - slope / curvature, 0.0, _LARGEST_BETA))
 
 
+def pin(unary: NDArray[np.float32], hints: NDArray[Any] | None) -> None:
+    """Make the classes of pixels certain, in place: they stay so, and give to their neighbours.
+
+    Parameters
+    ----------
+    unary : ndarray of shape (K, ...), float32
+        log2 of the posterior, up to a constant for each pixel.
+    hints : ndarray of int with as many entries as pixels, or None
+        Class from 1; 0 = not known. None = of no pixel.
+    """
+    if hints is None:
+        return
+    known = hints.reshape(unary.shape[1:])
+    for label, plane in enumerate(unary, start=1):
+        plane[known > 0] = _IMPOSSIBLE
+        plane[known == label] = 0.0
+
+
 def most_probable(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
     """The most probable class from 1, the lowest of equals; 0 where no class has any probability.
 

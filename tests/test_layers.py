@@ -42,6 +42,7 @@ LAYERS = (
     ("legend.py", 2),
     ("pixels.py", 2),
     ("used_pixels.py", 2),
+    ("hints.py", 2),
     ("autocorrelation.py", 2),
     ("uncertainty.py", 2),
     ("anomaly.py", 2),

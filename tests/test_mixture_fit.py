@@ -184,7 +184,7 @@ def test_metric_decides_the_clusters_of_the_start():
 
 def test_kmeans_comes_to_rest_where_a_step_changes_nothing():
     points = np.random.default_rng(0).normal(size=(2, 1500))
-    labels = kmeans(points, np.ones(1500), 4, np.random.default_rng(0))
+    labels, _ = kmeans(points, np.ones(1500), 4, np.random.default_rng(0))
     centres = np.stack([points[:, labels == k].mean(axis=1) for k in range(4)])
     again, moved, _ = naive.lloyd_step(points.T, centres)
     assert (again == labels).mean() > 0.99

@@ -19,9 +19,10 @@ from gmmseg.errors import InvalidDataError, ReadError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, output_stem, printable, read_bytes, read_image
 
-__all__ = ["Input", "find_inputs", "read_input"]
+__all__ = ["Input", "find_inputs", "read_hints", "read_input"]
 
 STDIN = "-"
+_VOLUMES = ("ZYX", "ZYXC", "CZYX", "ZCYX")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -103,6 +104,18 @@ def read_input(source: Input, args: Namespace, options: ReadOptions) -> Image:
     if args.mask is not None:
         image = image.with_mask(_read_mask(Path(args.mask), image, options))
     return image
+
+
+def read_hints(path: Path, args: Namespace) -> NDArray[Any]:
+    """The label map of a file: one band of whole numbers, or the indices of a palette."""
+    options = ReadOptions(axes="ZYX" if args.axes in _VOLUMES else None, indexed=True)
+    hints = read_image(path, options)
+    if hints.n_bands > 1:
+        raise InvalidDataError(
+            f"the hints {printable(path)} have {hints.n_bands} bands. They must be a label image "
+            "of one band (grey or palette): 0 = not known, from 1 the class."
+        )
+    return hints.data[..., 0]
 
 
 def _read_mask(path: Path, image: Image, options: ReadOptions) -> NDArray[Any]:

@@ -216,6 +216,7 @@ def _outputs_of(args: Namespace, inputs: Sequence[Input]) -> OutputOptions:
 
 def _files_read(source: Input, args: Namespace) -> list[Path]:
     words: list[Any] = [source.path, args.mask, getattr(args, "model_used", None)]
+    words.append(getattr(args, "hints", None))
     return [Path(word) for word in words if word is not None]
 
 

@@ -6,14 +6,23 @@ more. The table of classes is for people and goes to stderr; --json is for progr
 
     gmmseg segment photo.jpg -k 3
     gmmseg segment 'scans/*.tif' -k 4 -o out --masks --probabilities --save-model
+    gmmseg segment photo.jpg --hints scribbles.png
+    gmmseg segment photo.jpg --box 40,30,200,150
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from gmmseg.cli import labelling, segment_options
 from gmmseg.cli import option_groups as groups
+from gmmseg.cli.inputs import read_hints
+from gmmseg.errors import InvalidParameterError
+from gmmseg.hints import OBJECT
 from gmmseg.pipeline import AUTO, segment
 
 __all__ = ["add_arguments", "run"]
@@ -21,9 +30,10 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What ``gmmseg segment`` takes."""
-    parser.usage = "gmmseg segment INPUT... -k K [-o OUT] [options]"
+    parser.usage = "gmmseg segment INPUT... (-k K | --hints FILE | --box X,Y,W,H) [-o OUT] ..."
     groups.add_inputs(parser)
-    segment_options.add_classes(parser)
+    segment_options.add_classes(parser, required=False)
+    segment_options.add_hints(parser)
     segment_options.add_selection(parser)
     segment_options.add_features(parser)
     segment_options.add_em(parser)
@@ -38,10 +48,30 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Segment every input."""
     options = segment_options.segment_options(args)
+    hints = None if args.hints is None else read_hints(Path(args.hints), args)
     return labelling.label_inputs(
         args,
-        max(args.k_range) if args.k == AUTO else args.k,
+        _most_classes(args, hints),
         lambda image, callback: segment(
-            image, args.k, options, threads=args.threads, callback=callback
+            image,
+            args.k,
+            options,
+            hints=hints,
+            box=args.box,
+            threads=args.threads,
+            callback=callback,
         ),
+    )
+
+
+def _most_classes(args: Namespace, hints: NDArray[Any] | None) -> int:
+    """How many classes there will be, or may be."""
+    if args.k is not None:
+        return max(args.k_range) if args.k == AUTO else int(args.k)
+    if hints is not None:
+        return max(1, int(hints.max()))
+    if args.box is not None:
+        return OBJECT
+    raise InvalidParameterError(
+        "the number of classes is missing: give -k K (or -k auto), --hints FILE, or --box X,Y,W,H."
     )

@@ -18,6 +18,7 @@ from gmmseg.cli.values import (
     range_of,
 )
 from gmmseg.feature_spec import COLOUR_SPACES, GAPS, FeatureSpec
+from gmmseg.hints import BoxOptions
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.merging import MERGE_BY, MergeOptions
 from gmmseg.mixture.options import CRITERIA, EMOptions
@@ -31,10 +32,12 @@ __all__ = [
     "add_classes",
     "add_em",
     "add_features",
+    "add_hints",
     "add_merging",
     "add_regions",
     "add_selection",
     "add_smoothing",
+    "box_of",
     "segment_options",
     "smoothing_of",
 ]
@@ -49,10 +52,11 @@ def segment_options(args: Namespace) -> SegmentOptions:
         smoothing=smoothing_of(args),
         merging=options_of(args, MergeOptions),
         regions=options_of(args, RegionOptions),
+        box=box_of(args),
     )
 
 
-def add_classes(parser: ArgumentParser) -> None:
+def add_classes(parser: ArgumentParser, *, required: bool = True) -> None:
     """The number of classes."""
     parser.add_argument(
         "-k",
@@ -62,7 +66,7 @@ def add_classes(parser: ArgumentParser) -> None:
         dest="k",
         metavar="K",
         type=integer_or_auto,
-        required=True,
+        required=required,
         help="number of classes; auto chooses it",
     )
 
@@ -91,6 +95,49 @@ def add_merging(parser: ArgumentParser) -> None:
         action="store_true",
         default=default.merge_touching,
         help="weigh this by the share of the border that two have in common in the image",
+    )
+
+
+def add_hints(parser: ArgumentParser) -> None:
+    """What the user knows, and `BoxOptions`."""
+    group = parser.add_argument_group("help from the user")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--hints",
+        metavar="FILE",
+        help="a label image of the same size: 0 = not known, j = this pixel is of class j; -k is "
+        "then the largest of them unless there are more classes",
+    )
+    either.add_argument(
+        "--box",
+        metavar="X,Y,W,H",
+        type=comma_separated(int, "pixels"),
+        help="left, top, width and height in pixels of a box around an object (X,Y,Z,W,H,D in a "
+        "volume): outside is background, class 1; the object becomes class 2",
+    )
+    default = BoxOptions()
+    group.add_argument(
+        "--gaussians",
+        metavar="N",
+        type=positive_integer,
+        default=default.gaussians,
+        help="with --box: Gaussians of the object, and as many of the background "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--margin",
+        metavar="M",
+        type=float,
+        default=default.margin,
+        help="with --box: background is learnt as far around the box as this share of its sides "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--iterations",
+        metavar="N",
+        type=positive_integer,
+        default=default.iterations,
+        help="with --box: most iterations of fit and field together (default: %(default)s)",
     )
 
 
@@ -340,6 +387,12 @@ def add_smoothing(parser: ArgumentParser) -> None:
         default=default.inside,
         help="let neighbours count while fitting, too: EM with a hidden Markov random field",
     )
+
+
+def box_of(args: Namespace) -> BoxOptions:
+    """The options of a box, of the commands that take one."""
+    names = ("gaussians", "margin", "iterations")
+    return BoxOptions(**{name: getattr(args, name) for name in names if hasattr(args, name)})
 
 
 def smoothing_of(args: Namespace) -> SmoothingOptions:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.expectation import EMRows
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.regularisation import Regularisation
 
 __all__ = ["Certificate", "certify", "sample_rows"]
@@ -49,8 +49,8 @@ class Certificate:
 
 
 def sample_rows(
-    rows: AnyRows, start: Mixture, gap: float, rng: np.random.Generator
-) -> AnyRows | None:
+    rows: EMRows, start: Mixture, gap: float, rng: np.random.Generator
+) -> EMRows | None:
     """The rows to fit first, or None when all rows should be fitted at once.
 
     The maximum of the likelihood over n rows falls short of that over all by p / (2 n) nats per row
@@ -64,8 +64,8 @@ def sample_rows(
 
 
 def certify(
-    rows: AnyRows,
-    sample: AnyRows,
+    rows: EMRows,
+    sample: EMRows,
     run: Run,
     regularisation: Regularisation,
     options: EMOptions,

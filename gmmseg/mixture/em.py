@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from gmmseg._check import check_integer
 from gmmseg.mixture._threads import Workers
+from gmmseg.mixture.expectation import e_step
 from gmmseg.mixture.fitter import Fit, Fitter, Metric
+from gmmseg.mixture.hinted import Hints
 from gmmseg.mixture.loop import Callback, Progress
-from gmmseg.mixture.missing import e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.rows import as_rows, check_weights
@@ -136,6 +137,7 @@ def fit_rows(
     metric: Metric | None = None,
     ridge: float | None = None,
     at_rest: Callable[[Progress], bool] | None = None,
+    hints: Hints | None = None,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> Fit:
@@ -144,13 +146,15 @@ def fit_rows(
     `metric` tells from the features' standard deviations (D,) what to multiply them by before the
     start takes distances; by default one over the deviations. `ridge` is added to every variance
     in the units of the data squared, instead of `reg_covar`, which is relative. `at_rest` decides
-    after each EM step whether it was the last, instead of `criterion` and `tol`.
+    after each EM step whether it was the last, instead of `criterion` and `tol`. `hints` tell the
+    classes of some rows: EM then maximises the likelihood of rows and hints, and starts from them
+    whatever ``options.init`` says.
     """
     array = as_rows(X)
     check_integer(n_components, "n_components", minimum=1)
     weights = check_weights(sample_weight, len(array))
     with Workers(threads) as workers:
-        fitter = Fitter(array, weights, metric, options, workers, ridge)
+        fitter = Fitter(array, weights, metric, options, workers, ridge, hints)
         return fitter.fit(n_components, options, start=start, at_rest=at_rest, callback=callback)
 
 

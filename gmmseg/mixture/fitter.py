@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from gmmseg.errors import (
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.certificate import Certificate, certify, sample_rows
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.expectation import EMRows, log_certainty
+from gmmseg.mixture.hinted import HintedRows, Hints, start_from_hints
 from gmmseg.mixture.lazy import LazyRows, parts_of
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
-from gmmseg.mixture.missing import log_certainty
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.patterns import AnyRows, GappedRows, Patterns, find_patterns
+from gmmseg.mixture.patterns import GappedRows, Patterns, find_patterns
 from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import INFINITY, Frame, Rows, working_dtype
 from gmmseg.mixture.seeding import (
@@ -101,6 +103,7 @@ class Fitter:
         options: EMOptions,
         workers: Workers,
         ridge: float | None = None,
+        hints: Hints | None = None,
     ) -> None:
         metric = metric or _reciprocal
         patterns = find_patterns(array, weights)
@@ -108,7 +111,9 @@ class Fitter:
         if not self._known.all():
             array, metric = array[:, self._known], metric_of_known(metric, self._known)
             patterns = find_patterns(array, weights)
-        self._rows, self._sample = _prepare(array, weights, patterns, metric, options, workers)
+        self._rows, self._sample = _prepare(
+            array, weights, _kind_of_rows(patterns, hints), metric, options, workers
+        )
         self._workers = workers
         self._ridge = None if ridge is None else ridge * self._rows.frame.scale**2
 
@@ -151,8 +156,9 @@ class Fitter:
         self, n_components: int, options: EMOptions, start: Mixture | ArrayLike | None
     ) -> tuple[Regularisation, list[Mixture]]:
         rows, sample = self._rows, self._sample
+        every = rows.unhinted if isinstance(rows, HintedRows) else rows
         rules = Regularisation.of(
-            options, n_components, rows, sample.variance, self._workers, self._ridge
+            options, n_components, every, sample.variance, self._workers, self._ridge
         )
         sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
         start = start_of_known(start, self._known)
@@ -164,20 +170,28 @@ class Fitter:
         return log_certainty(self._rows, own, self._workers)[1]
 
 
+#: From rows, their weights and a frame.
+_KindOfRows = Callable[[Any, Array | None, Frame], EMRows]
+
+
+def _kind_of_rows(patterns: Patterns | None, hints: Hints | None) -> _KindOfRows:
+    if hints is not None:
+        return partial(HintedRows.of, hints=hints)
+    return Rows if patterns is None else partial(GappedRows, patterns=patterns)
+
+
 def _prepare(
     array: NDArray[Any] | LazyRows,
     weights: Array | None,
-    patterns: Patterns | None,
+    kind: _KindOfRows,
     metric: Metric,
     options: EMOptions,
     workers: Workers,
-) -> tuple[AnyRows, Sample]:
+) -> tuple[EMRows, Sample]:
     """Rows in a frame of their own, and the sample of them on which starts are found."""
 
-    def rows_in(frame: Frame) -> AnyRows:
-        if patterns is None:
-            return Rows(array, weights, frame)
-        return GappedRows(array, weights, frame, patterns)
+    def rows_in(frame: Frame) -> EMRows:
+        return kind(array, weights, frame)
 
     rng = np.random.default_rng(options.rng)
     isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
@@ -186,7 +200,7 @@ def _prepare(
     rows = rows_in(Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic))
     rows.preload(workers)
     planes, sample_weights = rows.sample(SAMPLE_SIZE, rng)
-    if patterns is None and np.isnan(planes).any():
+    if isinstance(rows, Rows) and np.isnan(planes).any():
         raise InvalidDataError(INFINITY)
     scale = rows.frame.scale
 
@@ -233,7 +247,7 @@ def _reciprocal(deviations: Array) -> Array:
 
 
 def _starts(
-    rows: AnyRows,
+    rows: EMRows,
     sample: Sample,
     n_components: int,
     options: EMOptions,
@@ -244,7 +258,11 @@ def _starts(
     shape = (n_components, len(sample.planes))
     if start is None:
         rng = np.random.default_rng(options.rng)
-        begin = STARTS[options.init]
+        begin = (
+            partial(start_from_hints, rows, SAMPLE_SIZE)
+            if isinstance(rows, HintedRows)
+            else STARTS[options.init]
+        )
         return [
             begin(sample, n_components, options.covariance_type, rng) for _ in range(options.n_init)
         ]
@@ -285,7 +303,7 @@ def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> ND
     return labels
 
 
-def _in_units(run: Run, rows: AnyRows, options: EMOptions, certificate: Certificate | None) -> Fit:
+def _in_units(run: Run, rows: EMRows, options: EMOptions, certificate: Certificate | None) -> Fit:
     """The result in the units of the data."""
     gain = rows.log_scale
     return Fit(

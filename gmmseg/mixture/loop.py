@@ -10,10 +10,9 @@ import numpy as np
 from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.acceleration import Squarem, contraction
-from gmmseg.mixture.missing import e_step
+from gmmseg.mixture.expectation import EMRows, e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.statistics import Statistics
@@ -88,7 +87,7 @@ class Run:
 
 
 def run_em(
-    rows: AnyRows,
+    rows: EMRows,
     mixture: Mixture,
     regularisation: Regularisation,
     options: EMOptions,

@@ -39,13 +39,13 @@ from gmmseg.mixture.statistics import Statistics
 
 __all__ = [
     "distances",
-    "e_step",
     "impute",
     "labels",
-    "log_certainty",
+    "log_certainty_of_gapped",
     "log_densities",
     "odds",
     "posteriors",
+    "statistics_of_gapped",
 ]
 
 Array = NDArray[np.float64]
@@ -54,13 +54,11 @@ _LOTS = 16  # parts of the rare rows, added up in order: bits do not depend on t
 _FEWEST_IN_A_LOT = 256
 
 
-def e_step(rows: AnyRows, mixture: Mixture, workers: Workers) -> Statistics:
-    """One pass of the E-step over rows with or without gaps: the sums that the M-step needs.
+def statistics_of_gapped(rows: GappedRows, mixture: Mixture, workers: Workers) -> Statistics:
+    """One pass of the E-step over rows with gaps: the sums that the M-step needs.
 
     `mixture` is in the frame of `rows`.
     """
-    if isinstance(rows, Rows):
-        return statistics_of_rows(rows, mixture, workers)
     total = _nothing(mixture, rows)
     if rows.complete is not None:
         total = total + statistics_of_rows(rows.complete, mixture, workers)
@@ -75,13 +73,13 @@ def e_step(rows: AnyRows, mixture: Mixture, workers: Workers) -> Statistics:
     return total
 
 
-def log_certainty(rows: AnyRows, mixture: Mixture, workers: Workers) -> tuple[float, float]:
+def log_certainty_of_gapped(
+    rows: GappedRows, mixture: Mixture, workers: Workers
+) -> tuple[float, float]:
     """Log-likelihood in the frame, and the sum of the logarithms of every row's largest posterior.
 
     Both weighted, in nats. `mixture` is in the frame of `rows`.
     """
-    if isinstance(rows, Rows):
-        return log_certainty_of_rows(rows, mixture, workers)
     found = np.zeros(2)
     if rows.complete is not None:
         found += log_certainty_of_rows(rows.complete, mixture, workers)

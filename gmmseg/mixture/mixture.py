@@ -452,7 +452,7 @@ class Mixture:
         ``bic - 2 sum_i w_i log max_k r_ik``; lower is better. Biernacki, Celeux and Govaert, IEEE
         Trans. PAMI 22 (2000) 719-725; the negative of mclust's.
         """
-        from gmmseg.mixture.missing import log_certainty
+        from gmmseg.mixture.expectation import log_certainty
 
         rows, mixture = self._rows(X, sample_weight)
         with Workers(threads) as workers:

@@ -18,10 +18,9 @@ from gmmseg.mixture.covariance import (
     squared_distances,
     whitening,
 )
-from gmmseg.mixture.missing import e_step
+from gmmseg.mixture.expectation import EMRows, e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
@@ -173,7 +172,7 @@ class Regularisation:
         cls,
         options: EMOptions,
         n_components: int,
-        rows: AnyRows,
+        rows: EMRows,
         variance: Array,
         workers: Workers,
         ridge: Array | None = None,
@@ -250,7 +249,7 @@ def _moments_of_mixture(mixture: Mixture) -> tuple[Array, Array]:
     return mean, np.tensordot(mixture.weights, own + squares, axes=1)
 
 
-def moments_of(rows: AnyRows, kind: CovarianceType, workers: Workers) -> tuple[Array, Array]:
+def moments_of(rows: EMRows, kind: CovarianceType, workers: Workers) -> tuple[Array, Array]:
     """Mean (D,) and second moments, (D, D) or (D,), of all rows about it, by one pass.
 
     Gaps count as values of the standard normal distribution, which the data have about in their

@@ -19,7 +19,14 @@ from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.rows import Rows, row_groups
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE
 
-__all__ = ["STARTS", "Sample", "start_from_labels", "start_from_means"]
+__all__ = [
+    "STARTS",
+    "Sample",
+    "kmeans",
+    "start_from_clusters",
+    "start_from_labels",
+    "start_from_means",
+]
 
 Array = NDArray[np.float64]
 
@@ -74,7 +81,7 @@ class Sample:
 def _kmeans(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
     state = k, str(rng.bit_generator.state)
     if state not in sample.clusters:  # another covariance type may want the same clusters
-        labels = kmeans(sample.points, sample.weights, k, rng)
+        labels, _ = kmeans(sample.points, sample.weights, k, rng)
         sample.clusters[state] = labels, rng.bit_generator.state
     labels, rng.bit_generator.state = sample.clusters[state]
     return _from_labels(sample, labels, k, kind)
@@ -82,7 +89,7 @@ def _kmeans(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixt
 
 def _kmeans_plus_plus(sample: Sample, k: int, kind: str, rng: np.random.Generator) -> Mixture:
     points = sample.points
-    centres = _spread_centres(points, sample.weights, k, rng)
+    centres = _spread_centres(points, sample.weights, k, rng, np.empty((0, len(points))))
     return _from_labels(sample, _lloyd_step(points, sample.weights, centres)[0], k, kind)
 
 
@@ -147,18 +154,27 @@ STARTS: dict[str, Callable[[Sample, int, str, np.random.Generator], Mixture]] = 
 
 
 def kmeans(
-    points: NDArray[Any], weights: Array, k: int, rng: np.random.Generator
-) -> NDArray[np.int32]:
-    """Clusters by Lloyd's algorithm, seeded by k-means++; labels (n,) of `points` (D, n)."""
-    centres = _spread_centres(points, weights, k, rng)
+    points: NDArray[Any],
+    weights: Array,
+    k: int,
+    rng: np.random.Generator,
+    fixed: Array | None = None,
+) -> tuple[NDArray[np.int32], Array]:
+    """Clusters by Lloyd's algorithm, seeded by k-means++: labels (n,) of `points` (D, n), centres.
+
+    `fixed` are the first of the `k` centres (K, D), which do not move.
+    """
+    fixed = np.empty((0, len(points))) if fixed is None else fixed
+    centres = _spread_centres(points, weights, k, rng, fixed)
     tolerance = _LLOYD_TOLERANCE * _mean_variance(points)
     for _ in range(_MAX_LLOYD):
         _, moved = _lloyd_step(points, weights, centres)
+        moved[: len(fixed)] = fixed
         shift = float(((moved - centres) ** 2).sum())
         centres = moved
         if shift <= tolerance:
             break
-    return _lloyd_step(points, weights, centres)[0]
+    return _lloyd_step(points, weights, centres)[0], centres
 
 
 def _lloyd_step(
@@ -202,9 +218,11 @@ def _mean_variance(points: NDArray[Any]) -> float:
 
 
 def _spread_centres(
-    points: NDArray[Any], weights: Array, k: int, rng: np.random.Generator
+    points: NDArray[Any], weights: Array, k: int, rng: np.random.Generator, fixed: Array
 ) -> Array:
     """Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (K, D) far from one another.
+
+    Those of `fixed` come first.
 
     Of ``2 + log k`` candidates drawn by squared distance the best is taken. On a part of the
     sample only: the centres are moved by Lloyd's algorithm on the whole of it anyway.
@@ -213,9 +231,9 @@ def _spread_centres(
     x, w = points[:, ::step], weights[::step]
     order = np.lexsort(x)  # neither the order of rows nor writing weights as repeats may matter
     x, w = np.ascontiguousarray(x[:, order]), w[order]
-    centres = [_filled(x, _draw(w, 1, rng))[:, 0]]
-    distance = _squared_distance(x, centres[0])
-    for _ in range(1, k):
+    centres = list(fixed.astype(x.dtype)) or [_filled(x, _draw(w, 1, rng))[:, 0]]
+    distance = np.minimum.reduce([_squared_distance(x, centre) for centre in centres])
+    for _ in range(len(centres), k):
         mass = w * distance
         if not mass.any():  # fewer distinct rows than clusters: the rest stay empty
             centres.append(centres[-1])
@@ -262,14 +280,21 @@ def _draw(mass: NDArray[Any], n: int, rng: np.random.Generator) -> NDArray[np.in
 
 
 def _from_labels(sample: Sample, labels: NDArray[Any], k: int, kind: str) -> Mixture:
-    """The mixture of the clusters: their shares, means and covariances."""
+    """The mixture of the sample's clusters: their shares, means and covariances."""
+    return start_from_clusters(sample, sample.planes, sample.weights, labels, k, kind)
+
+
+def start_from_clusters(
+    sample: Sample, planes: NDArray[Any], weights: Array, labels: NDArray[Any], k: int, kind: str
+) -> Mixture:
+    """The mixture of clusters of rows (D, n) in the frame of `sample`."""
     parts = []
     nk = np.zeros(k)
     means = np.tile(sample.mean, (k, 1))
     for j in range(k):
         chosen = labels == j
-        x = sample.planes[:, chosen].astype(np.float64)
-        w = sample.weights[chosen]
+        x = planes[:, chosen].astype(np.float64)
+        w = weights[chosen]
         nk[j] = w.sum()
         if nk[j] > 0:
             means[j] = _weighted_mean(x, w, sample.mean)[0]
