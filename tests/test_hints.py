@@ -178,7 +178,7 @@ def test_the_object_in_a_box_of_a_volume():
 
 
 def test_a_model_of_a_box_is_saved_and_applied(tmp_path):
-    values, disc = scene(bands=3)
+    values, _ = scene(bands=3)
     seg = gmmseg.segment(values, box=(15, 5, 30, 30))
     assert set(seg.model.labels) == {1, 2}
     assert len(seg.model.labels) > 2
@@ -277,7 +277,7 @@ def test_a_box_on_the_command_line(tmp_path, capsys):
 
 
 def test_what_the_command_line_refuses(tmp_path, capsys):
-    values, disc = scene(bands=3)
+    values, _ = scene(bands=3)
     write_png(tmp_path / "photo.png", values)
     photo = str(tmp_path / "photo.png")
     assert main(["segment", photo]) == 2
