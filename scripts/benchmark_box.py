@@ -3,9 +3,9 @@
     python scripts/benchmark_box.py DATA_DIR [--output docs/quality-box.md]
 
 DATA_DIR holds dsb2018 (microscopy: images/, labels/) and bsds_train (photos: images/,
-groundTruth/). Of each image one object: the second largest nucleus, and of the first human's regions the largest
-of 2 to 40 % of the photo whose box takes less than 60 %. Boxes are grown by 5 pixels on each side.
-grabCut runs 5 iterations; gmmseg has its defaults.
+groundTruth/). Of each image one object: the second largest nucleus, and of the first human's
+regions the largest of 2 to 40 % of the photo whose box takes less than 60 %. Boxes are grown by 5
+pixels on each side. grabCut runs 5 iterations; gmmseg has its defaults.
 """
 
 from __future__ import annotations
