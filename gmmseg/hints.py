@@ -24,6 +24,8 @@ __all__ = ["OBJECT", "BoxOptions", "Guidance", "around_box", "box_hints", "check
 #: What the classes of a box are called.
 BACKGROUND, OBJECT = 1, 2
 
+MOST_CLASSES = 65535
+
 # Of what is inside of a box so much is taken for background at first, and no component of the
 # object begins with less than this share of what it has inside.
 _BACKGROUND_INSIDE = 0.5
@@ -50,7 +52,7 @@ class BoxOptions:
     gaussians: int = 5
     iterations: int = 10
     margin: float = 0.5
-    smoothing: SmoothingOptions = SmoothingOptions(beta=2.0, contrast=1.0, inside=True, sweeps=20)
+    smoothing: SmoothingOptions = SmoothingOptions(beta=5.0, contrast=1.0, inside=True, sweeps=20)
 
     def __post_init__(self) -> None:
         for name in ("gaussians", "iterations"):
@@ -79,6 +81,31 @@ class Guidance:
     assumed: int = 0
 
     @classmethod
+    def of(
+        cls,
+        rows: PixelRows,
+        k: int | str | None,
+        hints: ArrayLike | None,
+        box: Sequence[int] | None,
+        options: BoxOptions,
+    ) -> Guidance | None:
+        """What the user told, of whatever kind; None = nothing."""
+        if hints is None and box is None:
+            return None
+        if hints is not None and box is not None:
+            raise InvalidParameterError("hints and box exclude each other: give one of them.")
+        if isinstance(k, str):
+            raise InvalidParameterError(
+                f"k must be a number with hints or a box, got {k!r}. Leave it out for as many "
+                "classes as there are in the hints."
+            )
+        number = None if k is None else check_integer(k, "k", minimum=1)
+        if box is not None:
+            return cls.of_box(box, rows, number, options)
+        assert hints is not None  # noqa: S101 - one of them is given
+        return cls.of_hints(hints, rows, number)
+
+    @classmethod
     def of_hints(cls, hints: ArrayLike, rows: PixelRows, k: int | None) -> Guidance:
         """One component for each class; `k` classes, or as many as the largest hint."""
         found = check_hints(hints, rows)
@@ -87,10 +114,14 @@ class Guidance:
             raise InvalidParameterError(
                 f"k must be at least the largest class of the hints, {largest}, got {k}."
             )
+        if (k or largest) > MOST_CLASSES:
+            raise InvalidParameterError(f"k must be at most {MOST_CLASSES}, got {k}.")
         return cls(found, tuple(range(1, (k or largest) + 1)))
 
     @classmethod
-    def of_box(cls, box: Sequence[int], rows: PixelRows, k: int | None, gaussians: int) -> Guidance:
+    def of_box(
+        cls, box: Sequence[int], rows: PixelRows, k: int | None, options: BoxOptions
+    ) -> Guidance:
         """Two classes, background and object, each of several components."""
         if k not in (None, OBJECT):
             raise InvalidParameterError(
@@ -104,7 +135,8 @@ class Guidance:
                     f"box must have used pixels inside and outside, got {tuple(box)} with none "
                     f"{name} it. Is all of that masked?"
                 )
-        labels = (BACKGROUND,) * gaussians + (OBJECT,) * gaussians
+        n = options.gaussians
+        labels = (BACKGROUND,) * n + (OBJECT,) * n
         return cls(found, labels, assumed=OBJECT)
 
     @property

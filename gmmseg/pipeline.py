@@ -17,7 +17,7 @@ from gmmseg.autocorrelation import effective_number
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
-from gmmseg.hints import BoxOptions, Guidance, around_box
+from gmmseg.hints import MOST_CLASSES, BoxOptions, Guidance, around_box
 from gmmseg.image import Image
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
@@ -37,8 +37,6 @@ __all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment",
 
 #: What the doors take: an Image, an array, or the path of a file.
 ImageLike = Image | ArrayLike | str | os.PathLike[str]
-
-MOST_CLASSES = 65535
 
 #: In the place of the number of classes: choose it.
 AUTO = "auto"
@@ -138,7 +136,7 @@ def segment(
     """
     picture = as_image(image, mask, spacing, axes)
     rows = pixel_rows(picture, options.features)
-    guidance = _guidance(rows, k, options, hints, box)
+    guidance = Guidance.of(rows, k, hints, box, options.box)
     if box is None:
         k = _DEFAULT_K if k is None else k
         model, messages = _fit([picture], [rows], k, options, threads, callback, guidance)
@@ -385,32 +383,8 @@ def _fit_box(
     options = replace(options, smoothing=replace(smoothing, inside=True))
     near = image.with_mask(around_box(box, image.shape, options.box.margin))
     rows = pixel_rows(near, options.features)
-    guidance = Guidance.of_box(box, rows, None, options.box.gaussians)
-    return _fit([near], [rows], len(guidance.labels), options, threads, callback, guidance)
-
-
-def _guidance(
-    rows: PixelRows,
-    k: int | str | None,
-    options: SegmentOptions,
-    hints: ArrayLike | None,
-    box: Sequence[int] | None,
-) -> Guidance | None:
-    """What the user told of the classes; None = nothing."""
-    if hints is None and box is None:
-        return None
-    if hints is not None and box is not None:
-        raise InvalidParameterError("hints and box exclude each other: give one of them.")
-    if k == AUTO:
-        raise InvalidParameterError(
-            "k must be a number with hints or a box, got 'auto'. Leave it out for as many classes "
-            "as there are in the hints."
-        )
-    number = None if k is None else _check_k(k)
-    if box is not None:
-        return Guidance.of_box(box, rows, number, options.box.gaussians)
-    assert hints is not None  # noqa: S101 - one of them is given
-    return Guidance.of_hints(hints, rows, number)
+    guidance = Guidance.of_box(box, rows, None, options.box)
+    return _fit([near], [rows], guidance.n_fitted, options, threads, callback, guidance)
 
 
 def _ordered(mixture: Mixture, guidance: Guidance | None) -> tuple[Mixture, Guidance | None]:

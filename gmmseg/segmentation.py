@@ -122,8 +122,9 @@ class Segmentation:
         index = None if label is None else self._index(label)
         slabs = self._rows.slabs(step)
         if self.smoothed is not None and what != "novelty":
-            return (self._smoothed_slab(what, slab.along, index) for slab in slabs)
-        found = self._slabs_of_features(what, slabs, index)
+            found = (self._smoothed_slab(what, slab.along, index) for slab in slabs)
+        else:
+            found = self._slabs_of_features(what, slabs, index)
         return found if self._hints is None else self._hinted(found, what, step, label)
 
     def _hinted(
@@ -218,7 +219,7 @@ class Segmentation:
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """Probability of every class, the image's shape and (k,), float32; 0 where not used."""
-        if self.smoothed is None:
+        if self.smoothed is None or self._hints is not None:
             return self._whole("probabilities")
         planes = self.smoothed.probabilities.reshape(self.k, *self.image.shape)
         return np.moveaxis(planes, 0, -1)

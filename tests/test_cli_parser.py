@@ -198,7 +198,7 @@ def test_what_follows_two_dashes_is_a_file():
         (["segmnt"], "invalid choice: 'segmnt'"),
         (["-q", "segment"], "unrecognized arguments: -q"),
         (["--", "segment"], "the command comes first"),
-        (["segment", "a.png"], "required: -k"),
+        (["segment", "a.png"], "the number of classes is missing: give -k K"),
         (["segment", "-k", "2"], "required: INPUT"),
         (["segment", "a", "-k", "0"], "must be a whole number, at least 1, or auto, got '0'"),
         (["segment", "a", "-k", "x"], "must be a whole number, at least 1, or auto, got 'x'"),
