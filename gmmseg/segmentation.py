@@ -122,7 +122,8 @@ class Segmentation:
         index = None if label is None else self._index(label)
         slabs = self._rows.slabs(step)
         if self.smoothed is not None and what != "novelty":
-            found = (self._smoothed_slab(what, slab.along, index) for slab in slabs)
+            smooth = (self._smoothed_slab(what, slab.along, index) for slab in slabs)
+            found: Iterator[NDArray[Any]] = smooth
         else:
             found = self._slabs_of_features(what, slabs, index)
         return found if self._hints is None else self._hinted(found, what, step, label)
