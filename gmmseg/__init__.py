@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from gmmseg.mixture.merging import MergeOptions
     from gmmseg.mixture.selection import Selection, SelectOptions
     from gmmseg.model import Model, load_model
-    from gmmseg.pipeline import SegmentOptions, apply, fit, segment, select_k
+    from gmmseg.options import SegmentOptions
+    from gmmseg.pipeline import apply, fit, segment, select_k
     from gmmseg.regions import RegionOptions
     from gmmseg.segmentation import Segmentation
     from gmmseg.smoothing import SmoothingOptions, smooth
@@ -43,7 +44,7 @@ _HOME = {
     "Model": "gmmseg.model",
     "ReadOptions": "gmmseg.io",
     "RegionOptions": "gmmseg.regions",
-    "SegmentOptions": "gmmseg.pipeline",
+    "SegmentOptions": "gmmseg.options",
     "Segmentation": "gmmseg.segmentation",
     "Table": "gmmseg.io",
     "TableOptions": "gmmseg.io",

@@ -47,6 +47,13 @@ class FeatureSpec:
     local_mean, local_std : tuple of float
         Scales of Gaussian windows: sigma in pixels of the finest axis. The local mean and std are
         of lightness (the first feature) in a colour space, and of every band in "raw" and "rgb".
+    power : float
+        Each colour feature ``x`` becomes ``sign(x) |x| ** power``. 1/2 makes the variance of counts
+        of photons the same at every brightness (Bartlett 1936); a unit does not matter, but zero
+        must mean none. 1 = off.
+    blur : float
+        Colour features are local means: sigma of their Gaussian window in pixels of the finest
+        axis. Texture is taken of what was there before. 0 = off.
     gaps : {"use", "drop"}
         Pixels that lack some of the chosen bands: "use" what they have, or "drop" them. Colours
         need all their bands: in a colour space such pixels are dropped in any case.
@@ -69,6 +76,8 @@ class FeatureSpec:
     position: float = 0.0
     local_mean: tuple[float, ...] = ()
     local_std: tuple[float, ...] = ()
+    power: float = 1.0
+    blur: float = 0.0
     gaps: str = "use"
 
     def __post_init__(self) -> None:
@@ -79,6 +88,8 @@ class FeatureSpec:
             "position": check_real(self.position, "position", minimum=0),
             "local_mean": _check_scales(self.local_mean, "local_mean"),
             "local_std": _check_scales(self.local_std, "local_std"),
+            "power": check_real(self.power, "power", minimum=0, exclusive=True),
+            "blur": check_real(self.blur, "blur", minimum=0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -86,7 +97,7 @@ class FeatureSpec:
     @property
     def is_pointwise(self) -> bool:
         """True when the features depend on the pixel's own values only."""
-        return not (self.position or self.local_mean or self.local_std)
+        return not (self.position or self.local_mean or self.local_std or self.blur)
 
     def resolve(self, image: Image) -> FeatureSpec:
         """The same with "auto" decided, checked against `image`.
@@ -121,6 +132,8 @@ class FeatureSpec:
         """What the features of `image` are called, in their order."""
         spec = self.resolve(image)
         points = spec._point_names(image)
+        if spec.power != 1:
+            points = tuple(f"{name}^{spec.power:g}" for name in points)
         textured = points[: spec.n_textured(len(points))]
         texture = [
             f"{kind} {scale:g} of {name}"
@@ -129,7 +142,14 @@ class FeatureSpec:
             for name in textured
         ]
         place = _AXES[-image.ndim :] if spec.position else ()
+        if spec.blur:
+            points = tuple(f"mean {spec.blur:g} of {name}" for name in points)
         return (*points, *texture, *place)
+
+    @property
+    def is_raw(self) -> bool:
+        """True when the features are the bands as they are, and nothing else."""
+        return self.colour_space == "raw" and self.is_pointwise and self.power == 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON.

@@ -145,6 +145,8 @@ def image_features(image: Image, spec: FeatureSpec) -> NDArray[Any]:
     points, texture, place = np.split(out, [n_points, n_points + n_texture])
     _fill_points(values, spec, points)
     fill_texture(points[:n_textured], grid, spec.local_mean, spec.local_std, texture)
+    if spec.blur:
+        fill_texture(points.copy(), grid, (spec.blur,), (), points)
     fill_place(grid, place)
     return out.T
 
@@ -308,3 +310,6 @@ def _fill_points(values: NDArray[Any], spec: FeatureSpec, out: NDArray[Any]) -> 
     else:
         for plane, band in zip(out, values.T, strict=True):
             plane[:] = band
+    if spec.power != 1:
+        for plane in out:
+            plane[:] = np.copysign(np.abs(plane) ** spec.power, plane)

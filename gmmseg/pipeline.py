@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-import gmmseg
 from gmmseg._check import check_integer
-from gmmseg._files import printable
 from gmmseg.autocorrelation import effective_number
-from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
-from gmmseg.hints import MOST_CLASSES, BoxOptions, Guidance, around_box
+from gmmseg.hints import MOST_CLASSES, Guidance, around_box
 from gmmseg.image import Image
+from gmmseg.many_images import common_spec, joined, provenance
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
-from gmmseg.mixture.lazy import JoinedRows, LazyRows
 from gmmseg.mixture.merging import MergeOptions, merge_components, shared_borders
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.selection import Selection, SelectOptions, select_rows
+from gmmseg.mixture.selection import Selection, select_rows
 from gmmseg.model import Model
+from gmmseg.options import SegmentOptions
 from gmmseg.pixels import PixelRows, pixel_rows
+from gmmseg.presets import DEFAULT, options_for
 from gmmseg.random_field import fit_field
-from gmmseg.regions import RegionOptions
 from gmmseg.segmentation import Segmentation
-from gmmseg.smoothing import SmoothingOptions
 
 __all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment", "select_k"]
 
@@ -44,41 +41,10 @@ AUTO = "auto"
 _DEFAULT_K = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class SegmentOptions:
-    """How images are segmented.
-
-    Attributes
-    ----------
-    features : FeatureSpec
-        What pixels are told apart by.
-    em : EMOptions
-        How the mixture is fitted.
-    selection : SelectOptions
-        How the number of classes is chosen where it is not given.
-    smoothing : SmoothingOptions
-        How neighbouring pixels are taken into account; off by default, but for a box.
-    merging : MergeOptions
-        Whether a class is one Gaussian, or several that were merged.
-    regions : RegionOptions
-        What becomes of specks, holes and neighbouring regions; all stay by default.
-    box : BoxOptions
-        How an object in a box is found.
-    """
-
-    features: FeatureSpec = FeatureSpec()
-    em: EMOptions = EMOptions()
-    selection: SelectOptions = SelectOptions()
-    smoothing: SmoothingOptions = SmoothingOptions()
-    merging: MergeOptions = MergeOptions()
-    regions: RegionOptions = RegionOptions()
-    box: BoxOptions = BoxOptions()
-
-
 def segment(
     image: ImageLike,
     k: int | str | None = None,
-    options: SegmentOptions = SegmentOptions(),
+    options: SegmentOptions | str = DEFAULT,
     *,
     mask: ArrayLike | None = None,
     hints: ArrayLike | None = None,
@@ -97,7 +63,9 @@ def segment(
     k : int or "auto", optional
         Number of classes; "auto" chooses it as `select_k` does. By default the largest class of
         the hints, 2 for a box, otherwise 3.
-    options : SegmentOptions
+    options : SegmentOptions or str
+        The options, or the name of a preset (`gmmseg.presets`); "auto" chooses one by what the
+        image is.
     mask : array_like of the image's spatial shape, optional
         True or non-zero = use this pixel. With an axis for the bands: this band of it was
         observed; `FeatureSpec.gaps` tells what becomes of pixels that lack some.
@@ -135,6 +103,7 @@ def segment(
     ([1, 2], 0.67)
     """
     picture = as_image(image, mask, spacing, axes)
+    options = options_for(options, picture)
     rows = pixel_rows(picture, options.features)
     guidance = Guidance.of(rows, k, hints, box, options.box)
     if box is None:
@@ -155,7 +124,7 @@ def segment(
 def fit(
     images: Iterable[ImageLike],
     k: int | str,
-    options: SegmentOptions = SegmentOptions(),
+    options: SegmentOptions | str = DEFAULT,
     *,
     threads: int | None = None,
     callback: Callback | None = None,
@@ -167,7 +136,7 @@ def fit(
     images : iterable of Image, ndarray or path
         All with the same bands; sizes may differ.
     k, options, threads, callback
-        As in `segment`.
+        As in `segment`; "auto" goes by the first image.
 
     Returns
     -------
@@ -186,6 +155,7 @@ def fit(
         pictures = [as_image(image, None, None, None) for image in images]
     if not pictures:
         raise InvalidParameterError("images must be a sequence of at least one image.")
+    options = options_for(options, pictures[0])
     rows = [pixel_rows(picture, options.features) for picture in pictures]
     model, _ = _fit(pictures, rows, k, options, threads, callback)
     return model
@@ -194,7 +164,7 @@ def fit(
 def select_k(
     image: ImageLike,
     k_range: Iterable[int] | None = None,
-    options: SegmentOptions = SegmentOptions(),
+    options: SegmentOptions | str = DEFAULT,
     *,
     mask: ArrayLike | None = None,
     axes: str | None = None,
@@ -213,7 +183,8 @@ def select_k(
     k_range : iterable of int, optional
         Numbers of classes; None = those of ``options.selection``, which also says what covariance
         types are compared.
-    options : SegmentOptions
+    options : SegmentOptions or str
+        As in `segment`.
 
     Returns
     -------
@@ -230,6 +201,7 @@ def select_k(
     2
     """
     picture = as_image(image, mask, None, axes)
+    options = options_for(options, picture)
     selection = options.selection
     if k_range is not None:
         selection = replace(selection, k_range=tuple(k_range))
@@ -301,7 +273,7 @@ def _fit(
 
     `guidance` is of the only image.
     """
-    spec = _common_spec(images, options.features)
+    spec = common_spec(images, options.features)
     names = spec.names(images[0])
     selection = None
     if guidance is None and k == AUTO:
@@ -313,7 +285,7 @@ def _fit(
     elif selection is not None and not options.merging.is_on:
         fitted = selection.best().fit
     else:
-        features, counts = _joined(rows)
+        features, counts = joined(rows)
         fitted = fit_rows(
             features,
             _check_k(n_classes * options.merging.gaussians_per_segment),
@@ -324,11 +296,11 @@ def _fit(
             callback=callback,
         )
     mixture, guidance = _ordered(fitted.mixture, guidance)
-    provenance = _provenance(images, fitted, options, sum(r.n_pixels for r in rows))
+    origin = provenance(images, fitted, options, sum(r.n_pixels for r in rows))
     if selection is not None:
-        provenance["selection"] = selection.to_dict()
+        origin["selection"] = selection.to_dict()
     if guidance is not None:
-        provenance["hints"] = guidance.n_hinted
+        origin["hints"] = guidance.n_hinted
     model = Model(
         features=spec,
         feature_names=names,
@@ -336,7 +308,7 @@ def _fit(
         labels=guidance.labels if guidance else tuple(range(1, mixture.n_components + 1)),
         smoothing=options.smoothing,
         regions=options.regions,
-        provenance=provenance,
+        provenance=origin,
     )
     if options.smoothing.inside and options.smoothing.is_on:
         model = _refitted(model, images, rows, options, threads, callback, guidance)
@@ -442,7 +414,7 @@ def _merged(
         for part in rows:
             component = model.mixture.predict(part.features, threads=threads).astype(np.int32)
             borders += shared_borders(part.put_back(component, -1), n)
-    features, counts = _joined(rows)
+    features, counts = joined(rows)
     labels = merge_components(
         model.mixture,
         features,
@@ -464,8 +436,8 @@ def _select(
 ) -> Selection:
     """Mixtures of several sizes for the same rows."""
     _check_k(max(options.selection.k_range))
-    spec = _common_spec(images, options.features)
-    features, counts = _joined(rows)
+    spec = common_spec(images, options.features)
+    features, counts = joined(rows)
     return select_rows(
         features,
         options.em,
@@ -486,54 +458,3 @@ def _check_k(k: int | str) -> int:
 
 def _metric(spec: FeatureSpec, image: Image) -> Metric:
     return lambda deviations: start_scale(deviations, spec, image.ndim)
-
-
-def _common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:
-    """The features of all images, which must be the same."""
-    specs = [features.resolve(image) for image in images]
-    for image, spec in zip(images, specs, strict=True):
-        if spec != specs[0]:
-            raise InvalidDataError(
-                f"the images are of different kinds: {_name(images[0])} is taken as "
-                f"{specs[0].colour_space!r}, {_name(image)} as {spec.colour_space!r}. Fit them "
-                "apart, or choose colour_space= (--colour-space) for all."
-            )
-    return specs[0]
-
-
-def _name(image: Image) -> str:
-    return "an image" if image.path is None else printable(image.path.name)
-
-
-def _joined(
-    rows: list[PixelRows],
-) -> tuple[NDArray[Any] | LazyRows, NDArray[np.int64] | None]:
-    """Features and counts of all images: tables of distinct rows simply add up."""
-    if len({r.features.shape[1] for r in rows}) > 1:
-        raise InvalidDataError("the images have different numbers of bands: fit them apart.")
-    if len(rows) == 1:
-        return rows[0].features, rows[0].counts
-    features = JoinedRows([r.features for r in rows])
-    if all(r.counts is None for r in rows):
-        return features, None
-    counts = [np.ones(len(r.features), np.int64) if r.counts is None else r.counts for r in rows]
-    return features, np.concatenate(counts)
-
-
-def _provenance(
-    images: list[Image], fitted: Fit, options: SegmentOptions, n_pixels: int
-) -> dict[str, Any]:
-    return {
-        "gmmseg": gmmseg.__version__,
-        "images": [image.path.name for image in images if image.path is not None],
-        "options": {"em": asdict(options.em), "merging": asdict(options.merging)},
-        "fit": {
-            "n_pixels": n_pixels,
-            "log_likelihood": fitted.log_likelihood,
-            "mean_log_likelihood": fitted.log_likelihood / n_pixels,
-            "n_iter": fitted.n_iter,
-            "converged": fitted.converged,
-            "certificate": fitted.certificate and asdict(fitted.certificate),
-        },
-        "history": list(fitted.history),
-    }

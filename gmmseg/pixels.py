@@ -253,9 +253,9 @@ def _features(
     values: NDArray[Any] | LazyRows,
     valid: NDArray[np.bool_] | None,
 ) -> NDArray[Any] | LazyRows:
-    if spec.is_pointwise and spec.colour_space == "raw":
+    if spec.is_raw:
         return values  # as they are: no copy
-    if spec.local_mean or spec.local_std:
+    if spec.local_mean or spec.local_std or spec.blur:
         return image_features(image, spec)
     lazy = lazy_features(values, spec, image, valid)
     return np.asarray(lazy) if lazy.nbytes <= _HELD else lazy

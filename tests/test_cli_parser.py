@@ -4,27 +4,31 @@ import re
 import subprocess
 import sys
 from argparse import SUPPRESS
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gmmseg
 from gmmseg.__main__ import main
 from gmmseg.cli.option_groups import options_of
 from gmmseg.cli.parser import COMMANDS, command_parser, parse
-from gmmseg.cli.segment_options import smoothing_of
+from gmmseg.cli.segment_options import segment_options
 from gmmseg.feature_spec import FeatureSpec
+from gmmseg.image import Image
 from gmmseg.io import ReadOptions
 from gmmseg.mixture.merging import MergeOptions
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
 from gmmseg.outputs import OutputOptions
+from gmmseg.presets import DEFAULT, PRESETS, options_for
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 
 MANUAL = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 HEAVY = ("numpy", "numba", "cv2", "scipy", "skimage", "PIL", "tqdm", "tifffile")
+GREY = Image.from_array(np.zeros((4, 5), np.uint8))
 REQUIRED = {
     "segment": ["a.png", "-k", "2"],
     "apply": ["m.gmm.json", "a.png"],
@@ -69,9 +73,9 @@ def test_every_argument_has_a_help_text(name):
     "kind", [FeatureSpec, EMOptions, SelectOptions, ReadOptions, OutputOptions]
 )
 def test_every_field_of_the_options_has_an_argument_with_its_default(kind):
-    args = parsed("segment")
-    assert {field.name for field in fields(kind) if not hasattr(args, field.name)} == set()
-    assert options_of(args, kind) == kind()
+    given = {action.dest for action in own_actions("segment")}
+    assert {field.name for field in fields(kind)} - given == set()
+    assert options_of(parsed("segment"), kind) == kind()
 
 
 @pytest.mark.parametrize("name", ["segment", "fit"])
@@ -90,7 +94,7 @@ def test_help_tells_the_defaults(name, capsys):
         "--colour-space": FeatureSpec().colour_space,
     }.items():
         after = text[text.rindex(f" {flag}") :]
-        assert re.search(r"\(default: ([^)]*)\)", after)[1] == str(value)
+        assert re.search(r"\(plain: ([^)]*)\)", after)[1] == str(value)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,8 @@ def test_help_tells_the_defaults(name, capsys):
         (["--position", "0.5"], "position", 0.5),
         (["--local-mean", "2"], "local_mean", (2.0,)),
         (["--local-std", "1,4"], "local_std", (1.0, 4.0)),
+        (["--power", "0.5"], "power", 0.5),
+        (["--blur", "2"], "blur", 2.0),
         (["--covariance", "diag"], "covariance_type", "diag"),
         (["--init", "k-means++"], "init", "k-means++"),
         (["--n-init", "3"], "n_init", 3),
@@ -159,8 +165,30 @@ def test_an_option_sets_its_field(words, field, value):
 
 def test_both_tolerances_have_an_option():
     args = parsed("segment", "--tol", "0.1", "--smooth-tol", "0.2")
-    assert (options_of(args, EMOptions).tol, smoothing_of(args).tol) == (0.1, 0.2)
-    assert smoothing_of(parsed("segment")) == SmoothingOptions()
+    options = segment_options(args)(GREY)
+    assert (options.em.tol, options.smoothing.tol) == (0.1, 0.2)
+
+
+def test_no_option_gives_the_preset_as_it_is():
+    for name, preset in PRESETS.items():
+        assert segment_options(parsed("segment", "--preset", name))(GREY) == preset
+    assert segment_options(parsed("segment"))(GREY) == options_for(DEFAULT, GREY)
+
+
+def test_options_win_over_the_preset_and_leave_the_rest_of_it():
+    words = ["--preset", "mri", "--smooth", "0", "--local-mean", "2", "--no-smooth-inside"]
+    preset = PRESETS["mri"]
+    options = segment_options(parsed("segment", *words))(GREY)
+    assert options == replace(
+        preset,
+        features=replace(preset.features, local_mean=(2.0,)),
+        smoothing=replace(preset.smoothing, beta=0.0, inside=False),
+    )
+
+
+def test_an_option_that_breaks_its_rule_is_told_before_any_image_is_read():
+    with pytest.raises(gmmseg.errors.InvalidParameterError, match="blur must be at least 0"):
+        segment_options(parsed("segment", "--blur", "-1"))
 
 
 def test_nodata_may_be_nan():

@@ -145,7 +145,7 @@ def dumps(model: Model, format: str = "json") -> str:  # noqa: A002
     4.0
     """
     chosen = FORMATS[check_choice(format, "format", FORMATS)]
-    is_raw = model.features.colour_space == "raw" and model.features.is_pointwise
+    is_raw = model.features.is_raw
     if not (chosen.is_complete or is_raw):
         warnings.warn(
             f"the model is over {', '.join(model.feature_names)}, which gmmseg makes of the "

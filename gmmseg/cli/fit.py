@@ -38,12 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a model that exists")
     groups.add_threads(parser)
-    segment_options.add_selection(parser)
-    segment_options.add_features(parser)
-    segment_options.add_em(parser)
-    segment_options.add_merging(parser)
-    segment_options.add_smoothing(parser)
-    segment_options.add_regions(parser)
+    segment_options.add_preset(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_messages(parser)
@@ -60,7 +55,7 @@ def run(args: Namespace) -> int:
     prepare_kernels()
     images = [read_input(source, args, reading) for source in console.each(inputs)]
     with console.telling_of_compilation(), console.iterations() as callback:
-        model = fit(images, args.k, options, threads=args.threads, callback=callback)
+        model = fit(images, args.k, options(images[0]), threads=args.threads, callback=callback)
     model.save(output, overwrite=args.overwrite)
     _tell(console, model, output, args)
     if args.strict and not model.provenance["fit"]["converged"]:

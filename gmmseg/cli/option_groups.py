@@ -7,7 +7,7 @@ name, with the dataclass's own default.
 from __future__ import annotations
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from gmmseg.cli.console import Console
@@ -28,6 +28,7 @@ __all__ = [
     "add_pixels",
     "add_reading",
     "add_threads",
+    "changed",
     "console_of",
     "options_of",
 ]
@@ -37,9 +38,14 @@ Options = TypeVar("Options")
 
 def options_of(args: Namespace, kind: type[Options]) -> Options:
     """The options of `kind`; what the command has no argument for stays at its default."""
-    names = (field.name for field in fields(kind))  # type: ignore[arg-type]
+    return changed(args, kind())
+
+
+def changed(args: Namespace, options: Options) -> Options:
+    """`options` with what stands in `args` in place of what they had."""
+    names = (field.name for field in fields(options))  # type: ignore[arg-type]
     chosen: dict[str, Any] = {name: getattr(args, name) for name in names if hasattr(args, name)}
-    return kind(**chosen)
+    return replace(options, **chosen)  # type: ignore[type-var]
 
 
 def console_of(args: Namespace) -> Console:

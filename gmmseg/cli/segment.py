@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gmmseg.cli import labelling, segment_options
 from gmmseg.cli import option_groups as groups
+from gmmseg.cli.help_options import add_hints
 from gmmseg.cli.inputs import read_hints
 from gmmseg.errors import InvalidParameterError
 from gmmseg.hints import OBJECT
@@ -33,13 +34,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.usage = "gmmseg segment INPUT... (-k K | --hints FILE | --box X,Y,W,H) [-o OUT] ..."
     groups.add_inputs(parser)
     segment_options.add_classes(parser, required=False)
-    segment_options.add_hints(parser)
-    segment_options.add_selection(parser)
-    segment_options.add_features(parser)
-    segment_options.add_em(parser)
-    segment_options.add_merging(parser)
-    segment_options.add_smoothing(parser)
-    segment_options.add_regions(parser)
+    add_hints(parser)
+    segment_options.add_preset(parser)
     groups.add_model_outputs(parser)
     labelling.add_arguments(parser)
     parser.set_defaults(fits=True)
@@ -55,7 +51,7 @@ def run(args: Namespace) -> int:
         lambda image, callback: segment(
             image,
             args.k,
-            options,
+            options(image),
             hints=hints,
             box=args.box,
             threads=args.threads,

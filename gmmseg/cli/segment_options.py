@@ -5,10 +5,13 @@ Groups as in `option_groups`: an argument for each field of a dataclass, with it
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
-from dataclasses import replace
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace, _ArgumentGroup
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
 
-from gmmseg.cli.option_groups import options_of
+from gmmseg.cli.help_options import box_of
+from gmmseg.cli.option_groups import changed
 from gmmseg.cli.values import (
     area,
     comma_separated,
@@ -18,13 +21,14 @@ from gmmseg.cli.values import (
     range_of,
 )
 from gmmseg.feature_spec import COLOUR_SPACES, GAPS, FeatureSpec
-from gmmseg.hints import BoxOptions
+from gmmseg.image import Image
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.merging import MERGE_BY, MergeOptions
 from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
 from gmmseg.mixture.selection import SELECT_BY, SelectOptions
-from gmmseg.pipeline import SegmentOptions
+from gmmseg.options import SegmentOptions
+from gmmseg.presets import DEFAULT, PRESET_NAMES, PRESETS, options_for
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import METHODS, SmoothingOptions
 
@@ -32,28 +36,54 @@ __all__ = [
     "add_classes",
     "add_em",
     "add_features",
-    "add_hints",
     "add_merging",
+    "add_preset",
     "add_regions",
     "add_selection",
     "add_smoothing",
-    "box_of",
     "segment_options",
-    "smoothing_of",
 ]
 
 
-def segment_options(args: Namespace) -> SegmentOptions:
-    """How images are segmented."""
-    return SegmentOptions(
-        features=options_of(args, FeatureSpec),
-        em=options_of(args, EMOptions),
-        selection=options_of(args, SelectOptions),
-        smoothing=smoothing_of(args),
-        merging=options_of(args, MergeOptions),
-        regions=options_of(args, RegionOptions),
-        box=box_of(args),
+def segment_options(args: Namespace) -> Callable[[Image], SegmentOptions]:
+    """How an image is segmented: its preset, with what was asked for in place of the preset's."""
+
+    def chosen(preset: SegmentOptions) -> SegmentOptions:
+        return SegmentOptions(
+            features=changed(args, preset.features),
+            em=changed(args, preset.em),
+            selection=changed(args, preset.selection),
+            smoothing=_changed_smoothing(args, preset.smoothing),
+            merging=changed(args, preset.merging),
+            regions=changed(args, preset.regions),
+            box=box_of(args),
+        )
+
+    for preset in PRESETS.values():  # what breaks a rule is told before anything is read
+        chosen(preset)
+    return lambda image: chosen(options_for(args.preset, image))
+
+
+def add_preset(parser: ArgumentParser) -> None:
+    """The preset, and the groups of options that it decides."""
+    parser.add_argument(
+        "--preset",
+        choices=PRESET_NAMES,
+        default=DEFAULT,
+        help="options by what the image is; others on the command line win. auto chooses by bands "
+        "and axes; plain is maximum likelihood and nothing else (default: %(default)s)",
     )
+    add_selection(parser)
+    add_features(parser, "plain")
+    add_em(parser, "plain")
+    add_merging(parser)
+    add_smoothing(parser, "plain")
+    add_regions(parser)
+    kinds = (FeatureSpec, EMOptions, SmoothingOptions, MergeOptions, RegionOptions)
+    decided = {field.name for kind in kinds for field in fields(kind)} | {"smooth_tol"}
+    for action in parser._actions:  # set_defaults would store the marker itself as a value
+        if action.dest in decided:
+            action.default = SUPPRESS
 
 
 def add_classes(parser: ArgumentParser, *, required: bool = True) -> None:
@@ -81,63 +111,21 @@ def add_merging(parser: ArgumentParser) -> None:
         type=positive_integer,
         default=default.gaussians_per_segment,
         help="fit M times more Gaussians than classes, and merge those that overlap most "
-        "(default: %(default)s)",
+        f"(plain: {default.gaussians_per_segment})",
     )
     group.add_argument(
         "--merge-by",
         choices=MERGE_BY,
         default=default.merge_by,
         help="merge first what makes the classes most certain (entropy; balanced: in proportion to "
-        "their sizes), or what is most often taken for one another (default: %(default)s)",
+        "their sizes), or what is most often taken for one another "
+        f"(plain: {default.merge_by})",
     )
     group.add_argument(
         "--merge-touching",
         action="store_true",
         default=default.merge_touching,
         help="weigh this by the share of the border that two have in common in the image",
-    )
-
-
-def add_hints(parser: ArgumentParser) -> None:
-    """What the user knows, and `BoxOptions`."""
-    group = parser.add_argument_group("help from the user")
-    either = group.add_mutually_exclusive_group()
-    either.add_argument(
-        "--hints",
-        metavar="FILE",
-        help="a label image of the same size: 0 = not known, j = this pixel is of class j; -k is "
-        "then the largest of them unless there are more classes",
-    )
-    either.add_argument(
-        "--box",
-        metavar="X,Y,W,H",
-        type=comma_separated(int, "pixels"),
-        help="left, top, width and height in pixels of a box around an object (X,Y,Z,W,H,D in a "
-        "volume): outside is background, class 1; the object becomes class 2",
-    )
-    default = BoxOptions()
-    group.add_argument(
-        "--gaussians",
-        metavar="N",
-        type=positive_integer,
-        default=default.gaussians,
-        help="with --box: Gaussians of the object, and as many of the background "
-        "(default: %(default)s)",
-    )
-    group.add_argument(
-        "--margin",
-        metavar="M",
-        type=float,
-        default=default.margin,
-        help="with --box: background is learnt as far around the box as this share of its sides "
-        "(default: %(default)s)",
-    )
-    group.add_argument(
-        "--iterations",
-        metavar="N",
-        type=positive_integer,
-        default=default.iterations,
-        help="with --box: most iterations of fit and field together (default: %(default)s)",
     )
 
 
@@ -164,11 +152,11 @@ def add_selection(parser: ArgumentParser) -> None:
         choices=SELECT_BY,
         default=default.by,
         help="the criterion: bic_effective is BIC for as many pixels as are independent "
-        "(default: %(default)s)",
+        f"(default: {default.by})",
     )
 
 
-def add_features(parser: ArgumentParser) -> None:
+def add_features(parser: ArgumentParser, word: str = "default") -> None:
     """`FeatureSpec`."""
     default = FeatureSpec()
     scales = comma_separated(float, "scales in pixels")
@@ -179,14 +167,14 @@ def add_features(parser: ArgumentParser) -> None:
         choices=COLOUR_SPACES,
         default=default.colour_space,
         help="auto is lab for 8 and 16-bit colour pictures, otherwise the bands as they are "
-        "(default: %(default)s)",
+        f"({word}: {default.colour_space})",
     )
     group.add_argument(
         "--bands",
         metavar="B[,B...]",
         type=comma_separated(int, "band numbers"),
         default=default.bands,
-        help="bands to use, from 1, in this order (default: all)",
+        help=f"bands to use, from 1, in this order ({word}: all)",
     )
     group.add_argument(
         "--position",
@@ -194,14 +182,14 @@ def add_features(parser: ArgumentParser) -> None:
         type=float,
         default=default.position,
         help="use the place in the image too; its weight against 1 for colour in the start of "
-        "EM (default: %(default)g, none)",
+        f"EM ({word}: {default.position:g}, none)",
     )
     group.add_argument(
         "--local-mean",
         metavar="S[,S...]",
         type=scales,
         default=default.local_mean,
-        help="use local means too: sigma of their windows in pixels (default: none)",
+        help=f"use local means too: sigma of their windows in pixels ({word}: none)",
     )
     group.add_argument(
         "--local-std",
@@ -209,18 +197,34 @@ def add_features(parser: ArgumentParser) -> None:
         type=scales,
         default=default.local_std,
         help="use local standard deviations (texture) too: sigma of their windows in pixels "
-        "(default: none)",
+        f"({word}: none)",
+    )
+    group.add_argument(
+        "--power",
+        metavar="P",
+        type=float,
+        default=default.power,
+        help="colour features to the power of P: 0.5 for counts of photons, so that bright classes "
+        f"are not wider than dark ones ({word}: {default.power:g}, as they are)",
+    )
+    group.add_argument(
+        "--blur",
+        metavar="S",
+        type=float,
+        default=default.blur,
+        help="take local means of the colour features in their place: sigma of the window in "
+        f"pixels ({word}: {default.blur:g}, off)",
     )
     group.add_argument(
         "--gaps",
         choices=GAPS,
         default=default.gaps,
         help="pixels that lack some of the bands (nodata, nan): use what they have, or drop "
-        "them; in a colour space they are dropped in any case (default: %(default)s)",
+        f"them; in a colour space they are dropped in any case ({word}: {default.gaps})",
     )
 
 
-def add_em(parser: ArgumentParser) -> None:
+def add_em(parser: ArgumentParser, word: str = "default") -> None:
     """`EMOptions`."""
     default = EMOptions()
     group = parser.add_argument_group("fitting: expectation maximisation")
@@ -229,28 +233,29 @@ def add_em(parser: ArgumentParser) -> None:
         dest="covariance_type",
         choices=tuple(COVARIANCE_TYPES),
         default=default.covariance_type,
-        help="shape of the classes in feature space (default: %(default)s)",
+        help=f"shape of the classes in feature space ({word}: {default.covariance_type})",
     )
     group.add_argument(
         "--init",
         choices=tuple(STARTS),
         default=default.init,
-        help="how EM starts (default: %(default)s)",
+        help=f"how EM starts ({word}: {default.init})",
     )
     group.add_argument(
         "--n-init",
         metavar="N",
         type=positive_integer,
         default=default.n_init,
-        help="number of starts, of which the best fit is kept (default: %(default)s)",
+        help=f"number of starts, of which the best fit is kept ({word}: {default.n_init})",
     )
-    _add_convergence(group, default)
+    _add_convergence(group, default, word)
     group.add_argument(
         "--reg-covar",
         metavar="R",
         type=float,
         default=default.reg_covar,
-        help="added to every variance, relative to that of the feature (default: %(default)s)",
+        help="added to every variance, relative to that of the feature "
+        f"({word}: {default.reg_covar})",
     )
     group.add_argument(
         "--prior",
@@ -258,7 +263,7 @@ def add_em(parser: ArgumentParser) -> None:
         type=float,
         default=default.prior,
         help="strength of a prior that keeps classes from collapsing on few pixels: 1 is that of "
-        "Fraley and Raftery (default: %(default)g, none)",
+        f"Fraley and Raftery ({word}: {default.prior:g}, none)",
     )
     group.add_argument(
         "--max-ratio",
@@ -266,7 +271,7 @@ def add_em(parser: ArgumentParser) -> None:
         type=float,
         default=default.max_ratio,
         help="no variance in any direction of any class is more than C times another's, the "
-        "features in units of their standard deviations (default: no bound)",
+        f"features in units of their standard deviations ({word}: no bound)",
     )
     group.add_argument(
         "--seed",
@@ -274,34 +279,34 @@ def add_em(parser: ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=default.rng,
-        help="seed of the starts: the same seed gives the same result (default: %(default)s)",
+        help=f"seed of the starts: the same seed gives the same result ({word}: {default.rng})",
     )
     group.add_argument(
         "--strict", action="store_true", help="exit with 1 when EM does not converge"
     )
 
 
-def _add_convergence(group: _ArgumentGroup, default: EMOptions) -> None:
+def _add_convergence(group: _ArgumentGroup, default: EMOptions, word: str) -> None:
     group.add_argument(
         "--tol",
         metavar="T",
         type=float,
         default=default.tol,
-        help="converged when an iteration changes less than this (default: %(default)s)",
+        help=f"converged when an iteration changes less than this ({word}: {default.tol})",
     )
     group.add_argument(
         "--criterion",
         choices=CRITERIA,
         default=default.criterion,
         help="what has to change less: the mean log-likelihood, or every parameter "
-        "(default: %(default)s)",
+        f"({word}: {default.criterion})",
     )
     group.add_argument(
         "--max-iter",
         metavar="N",
         type=positive_integer,
         default=default.max_iter,
-        help="most EM iterations (default: %(default)s)",
+        help=f"most EM iterations ({word}: {default.max_iter})",
     )
     group.add_argument(
         "--no-accelerate",
@@ -316,7 +321,7 @@ def _add_convergence(group: _ArgumentGroup, default: EMOptions) -> None:
         default=default.gap,
         help="images of many different pixels are fitted by a sample first, then by passes over "
         "all pixels until the mean log-likelihood is this near to its maximum "
-        "(default: %(default)s)",
+        f"({word}: {default.gap})",
     )
     group.add_argument(
         "--exact",
@@ -327,7 +332,7 @@ def _add_convergence(group: _ArgumentGroup, default: EMOptions) -> None:
     )
 
 
-def add_smoothing(parser: ArgumentParser) -> None:
+def add_smoothing(parser: ArgumentParser, word: str = "default") -> None:
     """`SmoothingOptions`."""
     default = SmoothingOptions()
     group = parser.add_argument_group("smoothing: neighbouring pixels tend to be of one class")
@@ -338,7 +343,7 @@ def add_smoothing(parser: ArgumentParser) -> None:
         type=number_or_auto,
         default=default.beta,
         help="what a neighbour of the same class is worth, in nats; about 1 for pictures, 0.3 for "
-        "volumes; auto estimates it from each image (default: %(default)g, off)",
+        f"volumes; auto estimates it from each image ({word}: {default.beta:g}, off)",
     )
     group.add_argument(
         "--neighbours",
@@ -346,7 +351,7 @@ def add_smoothing(parser: ArgumentParser) -> None:
         metavar="N",
         type=positive_integer,
         default=default.neighbours,
-        help="4 or 8 of a pixel, 6, 18 or 26 of a voxel (default: all that touch)",
+        help=f"4 or 8 of a pixel, 6, 18 or 26 of a voxel ({word}: all that touch)",
     )
     group.add_argument(
         "--contrast",
@@ -354,14 +359,14 @@ def add_smoothing(parser: ArgumentParser) -> None:
         type=float,
         default=default.contrast,
         help="how much edges in the image weaken the ties across them; 1 as GrabCut does "
-        "(default: %(default)g, not at all)",
+        f"({word}: {default.contrast:g}, not at all)",
     )
     group.add_argument(
         "--sweeps",
         metavar="N",
         type=positive_integer,
         default=default.sweeps,
-        help="most sweeps over the image (default: %(default)s)",
+        help=f"most sweeps over the image ({word}: {default.sweeps})",
     )
     group.add_argument(
         "--smooth-tol",
@@ -370,7 +375,7 @@ def add_smoothing(parser: ArgumentParser) -> None:
         type=float,
         default=default.tol,
         help="sweeps end when one moves less than this share of the probability "
-        "(default: %(default)s)",
+        f"({word}: {default.tol})",
     )
     group.add_argument(
         "--smooth-method",
@@ -378,28 +383,29 @@ def add_smoothing(parser: ArgumentParser) -> None:
         choices=METHODS,
         default=default.method,
         help="mean fields keep probabilities, iterated conditional modes decide "
-        "(default: %(default)s)",
+        f"({word}: {default.method})",
     )
     group.add_argument(
         "--smooth-inside",
         dest="inside",
-        action="store_true",
+        action=BooleanOptionalAction,
         default=default.inside,
-        help="let neighbours count while fitting, too: EM with a hidden Markov random field",
+        help="let neighbours count while fitting, too: EM with a hidden Markov random field "
+        f"({word}: {'on' if default.inside else 'off'})",
     )
 
 
-def box_of(args: Namespace) -> BoxOptions:
-    """The options of a box, of the commands that take one."""
-    names = ("gaussians", "margin", "iterations")
-    return BoxOptions(**{name: getattr(args, name) for name in names if hasattr(args, name)})
-
-
-def smoothing_of(args: Namespace) -> SmoothingOptions:
+def _changed_smoothing(args: Namespace, preset: SmoothingOptions) -> SmoothingOptions:
     """The options of smoothing; their tolerance shares its name with that of the fit."""
-    if not hasattr(args, "smooth_tol"):
-        return SmoothingOptions()
-    return replace(options_of(args, SmoothingOptions), tol=args.smooth_tol)
+    given: dict[str, Any] = {
+        name: value for name, value in vars(args).items() if name in _SMOOTHING_ARGUMENTS
+    }
+    if "smooth_tol" in given:
+        given["tol"] = given.pop("smooth_tol")
+    return replace(preset, **given)
+
+
+_SMOOTHING_ARGUMENTS = {f.name for f in fields(SmoothingOptions)} - {"tol"} | {"smooth_tol"}
 
 
 def add_regions(parser: ArgumentParser) -> None:
@@ -412,7 +418,7 @@ def add_regions(parser: ArgumentParser) -> None:
         type=area,
         default=default.min_area,
         help="smaller regions go to the likeliest class beside them: a number of pixels, '5 mm2', "
-        "'1.5 ml', '2 ha' or '0.5 %%' of the image (default: %(default)g, all stay)",
+        "'1.5 ml', '2 ha' or '0.5 %%' of the image (plain: 0, all stay)",
     )
     group.add_argument(
         "--max-hole",
@@ -420,7 +426,7 @@ def add_regions(parser: ArgumentParser) -> None:
         type=area,
         default=default.max_hole,
         help="regions up to this that lie wholly within another one become a part of it "
-        "(default: %(default)g, all stay)",
+        "(plain: 0, all stay)",
     )
     group.add_argument(
         "--connectivity",
@@ -428,7 +434,7 @@ def add_regions(parser: ArgumentParser) -> None:
         type=positive_integer,
         default=default.connectivity,
         help="pixels of regions are connected to 4 or 8 neighbours, voxels to 6, 18 or 26 "
-        "(default: 4 or 6)",
+        "(plain: 4 or 6)",
     )
     group.add_argument(
         "--merge-distance",
@@ -436,12 +442,12 @@ def add_regions(parser: ArgumentParser) -> None:
         type=float,
         default=default.merge_distance,
         help="join neighbouring regions whose means are nearer than D standard deviations of the "
-        "pixels within classes; shows in --regions (default: %(default)g, none)",
+        "pixels within classes; shows in --regions (plain: 0, none)",
     )
     group.add_argument(
         "--n-regions",
         metavar="N",
         type=positive_integer,
         default=default.n_regions,
-        help="join neighbouring regions until N are left; shows in --regions (default: all stay)",
+        help="join neighbouring regions until N are left; shows in --regions (plain: all stay)",
     )

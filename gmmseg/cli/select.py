@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.each import run_each
 from gmmseg.cli.inputs import Input, find_inputs, read_input
 from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.image import Image
 from gmmseg.io import ReadOptions
 from gmmseg.mixture.selection import Selection
+from gmmseg.options import SegmentOptions
 from gmmseg.outputs import check_outputs
-from gmmseg.pipeline import SegmentOptions, select_k
+from gmmseg.pipeline import select_k
 from gmmseg.plots.figure import check_ending, save_figure
 from gmmseg.plots.selection import plot_selection
 
@@ -46,9 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     groups.add_threads(parser)
-    segment_options.add_selection(parser)
-    segment_options.add_features(parser)
-    segment_options.add_em(parser)
+    segment_options.add_preset(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_messages(parser)
@@ -82,14 +83,14 @@ def run(args: Namespace) -> int:
 def _select(
     args: Namespace,
     source: Input,
-    options: SegmentOptions,
+    options: Callable[[Image], SegmentOptions],
     console: Console,
     plan: dict[str, Path],
 ) -> dict[str, Any]:
     """Select for one input; return the summary for programs."""
     image = read_input(source, args, groups.options_of(args, ReadOptions))
     with console.telling_of_compilation(), console.iterations() as callback:
-        selection = select_k(image, options=options, threads=args.threads, callback=callback)
+        selection = select_k(image, options=options(image), threads=args.threads, callback=callback)
     summary = {"input": source.word} | selection.to_dict()
     if "table" in plan:
         text = json.dumps(summary, indent=1, allow_nan=False) + "\n"

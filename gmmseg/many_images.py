@@ -1,0 +1,72 @@
+"""What several images have in common: kind of features, rows, where their model comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gmmseg
+from gmmseg._files import printable
+from gmmseg.errors import InvalidDataError
+from gmmseg.feature_spec import FeatureSpec
+from gmmseg.image import Image
+from gmmseg.mixture.em import Fit
+from gmmseg.mixture.lazy import JoinedRows, LazyRows
+from gmmseg.options import SegmentOptions
+from gmmseg.pixels import PixelRows
+
+__all__ = ["common_spec", "joined", "provenance"]
+
+
+def common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:
+    """The features of all images, which must be the same."""
+    specs = [features.resolve(image) for image in images]
+    for image, spec in zip(images, specs, strict=True):
+        if spec != specs[0]:
+            raise InvalidDataError(
+                f"the images are of different kinds: {_name(images[0])} is taken as "
+                f"{specs[0].colour_space!r}, {_name(image)} as {spec.colour_space!r}. Fit them "
+                "apart, or choose colour_space= (--colour-space) for all."
+            )
+    return specs[0]
+
+
+def _name(image: Image) -> str:
+    return "an image" if image.path is None else printable(image.path.name)
+
+
+def joined(
+    rows: list[PixelRows],
+) -> tuple[NDArray[Any] | LazyRows, NDArray[np.int64] | None]:
+    """Features and counts of all images: tables of distinct rows simply add up."""
+    if len({r.features.shape[1] for r in rows}) > 1:
+        raise InvalidDataError("the images have different numbers of bands: fit them apart.")
+    if len(rows) == 1:
+        return rows[0].features, rows[0].counts
+    features = JoinedRows([r.features for r in rows])
+    if all(r.counts is None for r in rows):
+        return features, None
+    counts = [np.ones(len(r.features), np.int64) if r.counts is None else r.counts for r in rows]
+    return features, np.concatenate(counts)
+
+
+def provenance(
+    images: list[Image], fitted: Fit, options: SegmentOptions, n_pixels: int
+) -> dict[str, Any]:
+    return {
+        "gmmseg": gmmseg.__version__,
+        "images": [image.path.name for image in images if image.path is not None],
+        "options": {"em": asdict(options.em), "merging": asdict(options.merging)},
+        "fit": {
+            "n_pixels": n_pixels,
+            "log_likelihood": fitted.log_likelihood,
+            "mean_log_likelihood": fitted.log_likelihood / n_pixels,
+            "n_iter": fitted.n_iter,
+            "converged": fitted.converged,
+            "certificate": fitted.certificate and asdict(fitted.certificate),
+        },
+        "history": list(fitted.history),
+    }
