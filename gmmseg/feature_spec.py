@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg._colour import SPACES, is_picture, not_display_values
+from gmmseg._entries import check_entries, options_of_entries
 from gmmseg.errors import InvalidParameterError, ModelFormatError
 from gmmseg.image import Image
 
@@ -173,20 +174,12 @@ class FeatureSpec:
         ModelFormatError
             When an entry is unknown, missing, of the wrong type or out of range.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(entries, Mapping):
-            raise ModelFormatError(f"features must be an object, got {type(entries).__name__}.")
-        if odd := sorted(names ^ set(entries), key=str):
-            state = "missing" if odd[0] in names else "not known to this version"
-            raise ModelFormatError(f"features: the entry {odd[0]!r} is {state}.")
+        check_entries(cls, entries, "features")
         for name in ("bands", "local_mean", "local_std"):
             value = entries[name]
             if not (isinstance(value, list) or (name == "bands" and value is None)):
                 raise ModelFormatError(f"features: {name} must be a list, got {value!r}.")
-        try:
-            return cls(**entries)
-        except InvalidParameterError as error:
-            raise ModelFormatError(f"features: {error}") from error
+        return options_of_entries(cls, entries, "features")
 
     def valid(self, image: Image) -> NDArray[np.bool_] | None:
         """True where a pixel of `image` is used, of its shape; None when all are.

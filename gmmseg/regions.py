@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmmseg._check import check_integer, check_real
+from gmmseg._entries import options_of_entries
 from gmmseg.area import parse_area
-from gmmseg.errors import InvalidDataError, InvalidParameterError, ModelFormatError
+from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.labels import MOST_LABELS
 from gmmseg.lattice import NEIGHBOURS
 
@@ -105,16 +106,7 @@ class RegionOptions:
         ModelFormatError
             When an entry is unknown, missing, of the wrong type or out of range.
         """
-        names = {field.name for field in fields(cls)}
-        if not isinstance(entries, Mapping):
-            raise ModelFormatError(f"regions must be an object, got {type(entries).__name__}.")
-        if odd := sorted(names ^ set(entries), key=str):
-            state = "missing" if odd[0] in names else "not known to this version"
-            raise ModelFormatError(f"regions: the entry {odd[0]!r} is {state}.")
-        try:
-            return cls(**entries)
-        except InvalidParameterError as error:
-            raise ModelFormatError(f"regions: {error}") from error
+        return options_of_entries(cls, entries, "regions")
 
 
 def connected_regions(labels: ArrayLike, connectivity: int | None = None) -> Regions:

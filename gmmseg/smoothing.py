@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmmseg._check import check_choice, check_integer, check_real
-from gmmseg.errors import InvalidDataError, InvalidParameterError, ModelFormatError
+from gmmseg._entries import options_of_entries
+from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.lattice import NEIGHBOURS, Lattice, Prior, check_planes
 from gmmseg.mixture._threads import Workers
 
@@ -102,16 +103,7 @@ class SmoothingOptions:
         ModelFormatError
             When an entry is unknown, missing, of the wrong type or out of range.
         """
-        names = {field.name for field in fields(cls)}
-        if not isinstance(entries, Mapping):
-            raise ModelFormatError(f"smoothing must be an object, got {type(entries).__name__}.")
-        if odd := sorted(names ^ set(entries), key=str):
-            state = "missing" if odd[0] in names else "not known to this version"
-            raise ModelFormatError(f"smoothing: the entry {odd[0]!r} is {state}.")
-        try:
-            return cls(**entries)
-        except InvalidParameterError as error:
-            raise ModelFormatError(f"smoothing: {error}") from error
+        return options_of_entries(cls, entries, "smoothing")
 
     @property
     def is_on(self) -> bool:

@@ -41,16 +41,6 @@ def photo(folder):
     return "photo.png"
 
 
-@pytest.fixture
-def run(capsys):
-    def call(*words):
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return call
-
-
 def names(folder="."):
     return sorted(path.name for path in Path(folder).iterdir())
 

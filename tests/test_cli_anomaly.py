@@ -3,12 +3,10 @@
 import csv
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gmmseg.__main__ import main
 from gmmseg.io import read_image, write_png, write_tiff
 
 
@@ -25,16 +23,6 @@ def scene(folder):
     data[7:9, 11] = 200, 20, 200, 20, 200
     write_tiff("scene.tif", data)
     return "scene.tif"
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*words):
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return call
 
 
 def names():

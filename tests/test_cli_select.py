@@ -3,13 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gmmseg
-from gmmseg.__main__ import main
 from gmmseg.io import read_image, write_png
 
 
@@ -26,16 +24,6 @@ def photo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_png("photo.png", patches())
     return "photo.png"
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*words):
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return call
 
 
 def names():

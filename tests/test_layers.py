@@ -19,6 +19,7 @@ LAYERS = (
     ("__init__.py", 7),
     ("errors.py", 0),
     ("_check.py", 0),
+    ("_entries.py", 0),
     ("_optional.py", 0),
     ("_files.py", 0),
     ("mixture/", 1),

@@ -4,14 +4,12 @@ import csv
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 import gmmseg
-from gmmseg.__main__ import main
 from gmmseg.errors import InvalidDataError
 from gmmseg.mixture import EMOptions
 from gmmseg.tabular import cluster_table
@@ -34,16 +32,6 @@ def flowers(folder):
         lines.append(f"f{i},{length:.3f},{width:.3f}")
     Path("flowers.csv").write_text("\n".join(lines) + "\n")
     return "flowers.csv"
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*words):
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
-
-    return call
 
 
 def rows_of(path):
