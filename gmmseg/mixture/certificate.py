@@ -9,19 +9,16 @@ import numpy as np
 
 from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.expectation import EMRows, e_step
-from gmmseg.mixture.hinted import HintedRows
+from gmmseg.mixture.expectation import EMRows, HeldRows, e_step
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.stand_in import StandIn
+from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["FEWEST_ROWS", "Certificate", "HeldRows", "SampleFit", "sample_of"]
-
-HeldRows = AnyRows | HintedRows
+__all__ = ["FEWEST_ROWS", "Certificate", "SampleFit", "sample_of"]
 
 #: Fewer rows are fitted at once: passes over them take no longer than what leads up to these.
 FEWEST_ROWS = 327_680
@@ -105,7 +102,7 @@ class SampleFit:
     def _by(self, sample: HeldRows, start: Mixture) -> Run:
         """EM over a sample until what is left to gain is less than its own error (eq. 64)."""
         error = _NOISE * start.n_parameters / (2 * sample.n_samples)
-        return self._em(sample, start, lambda progress: progress.remaining() < error)
+        return self._em(sample, start, lambda p: p.remaining() < error, self._callback)
 
     def _em(
         self,
@@ -113,6 +110,7 @@ class SampleFit:
         start: Mixture,
         at_rest: Callable[[Progress], bool],
         callback: Callback | None = None,
+        known: Statistics | None = None,
     ) -> Run:
         run = run_em(
             rows,
@@ -122,6 +120,7 @@ class SampleFit:
             self._workers,
             callback,
             at_rest=at_rest,
+            known=known,
         )
         if rows is not self._rows:
             self._sample_iterations += run.n_iter
@@ -164,6 +163,7 @@ class SampleFit:
             StandIn.of(self._sample, at, own, run.statistics),
             at,
             lambda p: p.remaining(self._slowest) < enough or p.total_gain > trusted,
+            known=run.statistics,
         )
 
     def _remaining(self, run: Run) -> float:
@@ -178,6 +178,7 @@ class SampleFit:
             before.mixture,
             lambda p: p.remaining(self._slowest) < options.gap or options.at_rest(p),
             self._callback,
+            before.statistics,
         )
         history = before.history + run.history[1:]
         n_iter = before.n_iter + 1 + run.n_iter

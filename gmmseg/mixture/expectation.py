@@ -14,15 +14,15 @@ from gmmseg.mixture.hinted import HintedRows, Part
 from gmmseg.mixture.missing import log_certainty_of_gapped, statistics_of_gapped
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
-from gmmseg.mixture.patterns import AnyRows, GappedRows
+from gmmseg.mixture.patterns import GappedRows
 from gmmseg.mixture.rows import Rows
-from gmmseg.mixture.stand_in import StandIn
+from gmmseg.mixture.stand_in import HeldRows, StandIn
 from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["EMRows", "e_step", "log_certainty"]
+__all__ = ["EMRows", "HeldRows", "e_step", "log_certainty"]
 
 #: What EM runs over.
-EMRows = AnyRows | HintedRows | StandIn
+EMRows = HeldRows | StandIn
 
 
 def e_step(rows: EMRows, mixture: Mixture, workers: Workers) -> Statistics:
@@ -80,8 +80,6 @@ def _log_certainty_of_hinted(
 
 
 def _statistics_of_stand_in(rows: StandIn, mixture: Mixture, workers: Workers) -> Statistics:
-    if mixture is rows.at:
-        return rows.known
     return rows.completed(e_step(rows.sample, mixture, workers), mixture)
 
 

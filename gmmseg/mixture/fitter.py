@@ -18,9 +18,9 @@ from gmmseg.errors import (
     InvalidParameterError,
 )
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.certificate import FEWEST_ROWS, Certificate, HeldRows, SampleFit, sample_of
+from gmmseg.mixture.certificate import FEWEST_ROWS, Certificate, SampleFit, sample_of
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.expectation import EMRows, log_certainty
+from gmmseg.mixture.expectation import HeldRows, log_certainty
 from gmmseg.mixture.hinted import HintedRows, Hints, start_from_hints
 from gmmseg.mixture.lazy import LazyRows, parts_of
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
@@ -138,7 +138,7 @@ class Fitter:
             by_sample = SampleFit(rows, small, rules, options, workers, callback)
             run, certificate = by_sample.run(starts)
         else:
-            rows.preload(workers)
+            self.hold()
             runs = [
                 run_em(
                     rows, rules.admitted(mixture), rules, options, workers, callback,
@@ -152,6 +152,10 @@ class Fitter:
             return fit
         told = (*fit.warnings, unknown_warning(self._known))
         return replace(fit, mixture=widened(fit.mixture, self._known), warnings=told)
+
+    def hold(self) -> None:
+        """Copy the rows into blocks, if they are few enough: it pays when many passes follow."""
+        self._rows.preload(self._workers)
 
     def start(self, n_components: int, options: EMOptions) -> Mixture:
         """Where the first run of `fit` would begin, in the units of the data."""
@@ -230,10 +234,10 @@ def _moments(values: Array, weights: Array, array: NDArray[Any] | LazyRows) -> t
             if not len(x):
                 raise InvalidDataError(INFINITY)
             w = np.ones(len(x))
-        w = w / w.sum()
+        w = w / w.sum()  # sums below, not @: where the CPUs are busy, BLAS waits for its threads
         with np.errstate(over="ignore"):
-            mean[d] = w @ (x - x[0]) + x[0]
-            deviation[d] = np.sqrt(w @ (x - mean[d]) ** 2)
+            mean[d] = (w * (x - x[0])).sum() + x[0]
+            deviation[d] = np.sqrt((w * (x - mean[d]) ** 2).sum())
     return mean, deviation
 
 
@@ -309,7 +313,7 @@ def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> ND
     return labels
 
 
-def _in_units(run: Run, rows: EMRows, options: EMOptions, certificate: Certificate | None) -> Fit:
+def _in_units(run: Run, rows: HeldRows, options: EMOptions, certificate: Certificate | None) -> Fit:
     """The result in the units of the data."""
     gain = rows.log_scale
     return Fit(

@@ -1,4 +1,4 @@
-"""A sample in the place of all rows, with what it lacks in one known place: docs/math.md, eq. 64."""
+"""A sample in the place of all rows, completed by what it lacks (docs/math.md, eq. 65)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.patterns import AnyRows
 from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["StandIn"]
+__all__ = ["HeldRows", "StandIn"]
+
+#: Rows that are there.
+HeldRows = AnyRows | HintedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,27 +29,20 @@ class StandIn:
     ----------
     sample : rows of any kind
         Weighted as all rows are in sum.
-    at : Mixture
-        In the frame of the sample.
-    known : Statistics
-        Of all rows under `at`.
     lacking : Statistics
-        `known` less those of the sample.
+        Those of all rows less those of the sample, under one mixture. The log-likelihood is what
+        its expectation under that mixture does not explain.
     """
 
-    sample: AnyRows | HintedRows
-    at: Mixture
-    known: Statistics
+    sample: HeldRows
     lacking: Statistics
 
     @classmethod
-    def of(
-        cls, sample: AnyRows | HintedRows, at: Mixture, own: Statistics, known: Statistics
-    ) -> StandIn:
+    def of(cls, sample: HeldRows, at: Mixture, own: Statistics, known: Statistics) -> StandIn:
         """From the statistics of the sample and of all rows, both under `at`."""
         lacking = known - own
         rest = lacking.log_likelihood - lacking.expected(at)
-        return cls(sample, at, known, replace(lacking, log_likelihood=rest))
+        return cls(sample, replace(lacking, log_likelihood=rest))
 
     @property
     def n_samples(self) -> int:

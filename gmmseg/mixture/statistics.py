@@ -79,9 +79,14 @@ class Statistics:
 
     def __sub__(self, other: Statistics) -> Statistics:
         """What these rows have beside the others; nothing in it need be positive."""
-        less = (-other.nk, -other.first, -other.second, -other.log_likelihood, -other.weight)
-        names = ("nk", "first", "second", "log_likelihood", "weight")
-        return self + replace(other, **dict(zip(names, less, strict=True)))
+        return self + replace(
+            other,
+            nk=-other.nk,
+            first=-other.first,
+            second=-other.second,
+            log_likelihood=-other.log_likelihood,
+            weight=-other.weight,
+        )
 
     def moved(self, about: Array) -> Statistics:
         """The same statistics about other points (K, D)."""
@@ -93,9 +98,7 @@ class Statistics:
             more = cross + cross.transpose(0, 2, 1) + outer
         else:
             more = 2 * self.first * shift + nk * shift**2
-        return replace(
-            self, about=about, first=self.first + nk * shift, second=self.second + more
-        )
+        return replace(self, about=about, first=self.first + nk * shift, second=self.second + more)
 
     def expected(self, mixture: Mixture) -> float:
         """Sum of ``w r_k log(pi_k N_k(x))`` under a mixture, whatever the ``r`` are from.
