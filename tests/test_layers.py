@@ -56,6 +56,7 @@ LAYERS = (
     ("many_images.py", 4),
     ("presets.py", 4),
     ("pipeline.py", 4),
+    ("diagnosis.py", 4),
     ("outputs.py", 4),
     ("detection.py", 4),
     ("tabular.py", 4),
