@@ -69,6 +69,7 @@ LAYERS = (
     ("__main__.py", 6),
     ("sklearn.py", 6),
     ("napari.py", 6),
+    ("napari.py", 6),
 )
 
 MIXTURE_MAY_IMPORT = {"numpy", "numba", "gmmseg"}  # beside the standard library
