@@ -69,7 +69,6 @@ LAYERS = (
     ("__main__.py", 6),
     ("sklearn.py", 6),
     ("napari.py", 6),
-    ("napari.py", 6),
 )
 
 MIXTURE_MAY_IMPORT = {"numpy", "numba", "gmmseg"}  # beside the standard library
@@ -202,7 +201,11 @@ def test_all_is_sorted_and_true(path):
     assert len(names) == len(set(names))
     parts = Path(path).with_suffix("").parts
     parts = parts[:-1] if parts[-1] == "__init__" else parts
-    module = importlib.import_module(".".join(["gmmseg", *parts]))
+    try:
+        module = importlib.import_module(".".join(["gmmseg", *parts]))
+    except ModuleNotFoundError as error:  # what only an extra brings
+        assert error.name == parts[-1]
+        return
     assert [name for name in names if not hasattr(module, name)] == []
 
 
