@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
-from gmmseg.cli.startup import wait_for_kernels
 from gmmseg.errors import WriteError
+from gmmseg.mixture._jit import telling_of_compilation
 
 __all__ = ["Console", "print_bytes", "print_error", "print_json", "print_lines", "show_warning"]
 
@@ -90,26 +90,15 @@ class Console:
     @contextmanager
     def telling_of_compilation(self) -> Iterator[None]:
         """One line when kernels are compiled, which takes seconds; never when they are cached."""
-        wait_for_kernels()
-        from numba.core import event
+        told = False
 
-        from gmmseg.mixture._jit import load_without_blas
+        def tell() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self.say("compiling kernels, first run only ...")
 
-        load_without_blas()
-        console = self
-
-        class FirstCompilation(event.Listener):
-            told = False
-
-            def on_start(self, _: Any) -> None:
-                if not self.told:
-                    self.told = True
-                    console.say("compiling kernels, first run only ...")
-
-            def on_end(self, _: Any) -> None:
-                pass
-
-        with event.install_listener("numba:compile", FirstCompilation()):
+        with telling_of_compilation(tell):
             yield
 
 
