@@ -92,4 +92,4 @@ def _images(more_bands: Sequence[int]) -> Iterator[NDArray[Any]]:
 def _cache_folder() -> str:
     from gmmseg.mixture._kernels import em_pass
 
-    return em_pass.stats.cache_path or "memory only: no cache folder is writable"
+    return em_pass.folder or "memory only: no cache folder is writable"

@@ -26,7 +26,7 @@ from gmmseg._files import replacing
 from gmmseg.errors import WriteError
 from gmmseg.mixture._machine_code import Code, environment
 
-__all__ = ["Source", "folders", "read", "source_of", "write"]
+__all__ = ["Source", "folder_of", "folders", "read", "source_of", "write"]
 
 _MAGIC = b"gmmseg machine code 1\n"
 _PACKAGE = "gmmseg."
@@ -87,6 +87,11 @@ def folders(source: Path) -> Iterator[Path]:
     yield source.parent / "__pycache__"
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     yield Path(cache, "gmmseg", home)
+
+
+def folder_of(source: Source) -> Path | None:
+    """Where there is code of a kernel."""
+    return next((f for f in folders(source.path) if any(f.glob(f"{source.name}.*.kernel"))), None)
 
 
 def _name(source: Source, key: tuple[Any, ...]) -> str | None:

@@ -57,6 +57,14 @@ class Kernel:
         # now: a file that is edited later is not what this process has imported
         self._source = _code_files.source_of(function)
 
+    @property
+    def folder(self) -> str | None:
+        """Where its machine code is kept."""
+        if "_dispatcher" in vars(self):
+            return self._dispatcher.stats.cache_path
+        folder = self._source and _code_files.folder_of(self._source)
+        return str(folder) if folder else None
+
     def __call__(self, *args: Any) -> Any:
         """Run on these arguments; the first time of their types is slower."""
         kinds: list[Any] = []

@@ -32,7 +32,9 @@ ENTRY = "gmmseg_entry"
 HEAD = object.__basicsize__
 
 # Of ndarray.flags.num: contiguous in C's or Fortran's order, aligned, writeable.
-_FLAGS = 0x1 | 0x2 | 0x100 | 0x400
+_C_ORDER, _OTHER_FLAGS = 0x1, 0x2 | 0x100 | 0x400
+_IF_C_ORDER = 0x1 | 0x100 | 0x400  # that it is in Fortran's too does not matter then
+_PLAIN = {float, bool, np.float32, np.float64}  # ctypes takes them as they are
 
 #: The types of leaves.
 C_TYPES: dict[str, Any] = {
@@ -60,17 +62,21 @@ def describe(values: tuple[Any, ...], kinds: list[Any], leaves: list[Any]) -> No
         kind = type(value)
         kinds.append(kind)
         if isinstance(value, np.ndarray):
-            kinds += (value.dtype, value.ndim, value.flags.num & _FLAGS)
+            flags = value.flags.num
+            flags &= _IF_C_ORDER if flags & _C_ORDER else _OTHER_FLAGS
+            kinds += (value.dtype, value.ndim, flags)
+            leaves.append(value)
+        elif kind is int:
+            if not -(1 << 63) <= value < 1 << 63:
+                kinds.append("large")
+            leaves.append(value)
+        elif kind in _PLAIN:
             leaves.append(value)
         elif isinstance(value, tuple):
             kinds.append(len(value))
             describe(value, kinds, leaves)
-        elif isinstance(value, np.generic):
-            leaves.append(value.item())
         else:
-            if kind is int and not -(1 << 63) <= value < 1 << 63:
-                kinds.append("large")
-            leaves.append(value)
+            leaves.append(value.item() if isinstance(value, np.generic) else value)
 
 
 def load(code: Code) -> Callable[[tuple[Any, ...], list[Any]], Any] | None:
