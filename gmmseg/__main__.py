@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import warnings
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 
 from gmmseg.cli.console import print_error, show_warning
 from gmmseg.cli.parser import parse
-from gmmseg.cli.startup import hurry, leave
+from gmmseg.cli.startup import hurry, leave, settle
 from gmmseg.errors import GmmsegError, GmmsegWarning, InvalidParameterError
 
 __all__ = ["main"]
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             run, args = parse(sys.argv[1:] if argv is None else list(argv))
-            gc.enable()  # the command's modules are there
+            settle()  # the command's modules are there
             quiet = getattr(args, "quiet", False)
             warnings.simplefilter("ignore" if quiet else "always", GmmsegWarning)
             warnings.showwarning = show_warning

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
 from gmmseg.errors import WriteError
-from gmmseg.mixture._jit import telling_of_compilation
 
 __all__ = ["Console", "print_bytes", "print_error", "print_json", "print_lines", "show_warning"]
 
@@ -34,7 +33,7 @@ class Console:
     ) -> None:
         self.quiet = quiet
         self.verbose = verbose
-        self._without_bars = None if progress and not quiet else True  # None: tqdm looks
+        self._progress = progress and not quiet
 
     def say(self, text: object) -> None:
         """A message, unless quiet."""
@@ -53,11 +52,12 @@ class Console:
     @contextmanager
     def iterations(self) -> Iterator[Callable[[int, float], None]]:
         """A callback of EM that shows how far it is."""
+        if not self._has_bars:
+            yield lambda *_: None
+            return
         from tqdm import tqdm
 
-        with tqdm(
-            desc="EM", unit=" iterations", leave=False, disable=self._without_bars, file=sys.stderr
-        ) as bar:
+        with tqdm(desc="EM", unit=" iterations", leave=False, file=sys.stderr) as bar:
 
             def show(_: int, mean_log_likelihood: float) -> None:
                 bar.set_postfix_str(f"log-likelihood {mean_log_likelihood:.6f}", refresh=False)
@@ -68,28 +68,36 @@ class Console:
     @contextmanager
     def share_of(self, what: str) -> Iterator[Callable[[float], None]]:
         """A callback that takes the share of something long that is done, 0..1."""
+        if not self._has_bars:
+            yield lambda _: None
+            return
         from tqdm import tqdm
 
         with tqdm(
             desc=what, total=1.0, bar_format="{desc}: {percentage:3.0f} % [{elapsed}]",
-            leave=False, disable=self._without_bars, file=sys.stderr,
+            leave=False, file=sys.stderr,
         ) as bar:  # fmt: skip
             yield lambda share: bar.update(share - bar.n)
 
     def each(self, items: Sequence[T]) -> Iterator[T]:
         """The items one by one, with a bar when there are several."""
-        if len(items) == 1:
-            yield items[0]
+        if len(items) == 1 or not self._has_bars:
+            yield from items
             return
         from tqdm import tqdm
 
-        yield from tqdm(
-            items, desc="images", unit=" images", disable=self._without_bars, file=sys.stderr
-        )
+        yield from tqdm(items, desc="images", unit=" images", file=sys.stderr)
+
+    @property
+    def _has_bars(self) -> bool:
+        """Bars are for terminals; elsewhere tqdm is not even imported."""
+        return self._progress and sys.stderr.isatty()
 
     @contextmanager
     def telling_of_compilation(self) -> Iterator[None]:
         """One line when kernels are compiled, which takes seconds; never when they are cached."""
+        from gmmseg.mixture._jit import telling_of_compilation
+
         told = False
 
         def tell() -> None:

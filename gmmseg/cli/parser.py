@@ -13,6 +13,7 @@ from importlib import import_module
 from inspect import cleandoc
 
 import gmmseg
+from gmmseg.cli.startup import load_ahead
 
 __all__ = ["COMMANDS", "command_parser", "parse"]
 
@@ -31,6 +32,9 @@ COMMANDS = {
     "sample": "draw rows from a model",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }
+
+#: Those that hardly ever do without kernels.
+_COMPUTING = {"segment", "apply", "fit", "anomaly", "cluster", "select"}
 
 _USAGE = 2
 
@@ -54,6 +58,8 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int], Namespace]:
         top.parse_args(argv)
         top.error(f"the command comes first: gmmseg {{{','.join(COMMANDS)}}} ...")
     name, *rest = argv
+    if name in _COMPUTING:
+        load_ahead()
     parser = command_parser(name)
     args = parser.parse_intermixed_args(_plain(rest))
     return import_module(f"gmmseg.cli.{name}").run, args
