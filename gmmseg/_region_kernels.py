@@ -171,7 +171,8 @@ def absorb_small(
 
     The smallest first: whatever is merged at least doubles, so that no pixel is looked at more
     than log2(min_size) times. `first[s]` begins the queue of regions of s pixels, linked by
-    `after`; `queued` says which are there. A region joins all neighbours of the class that it goes to. Returns how many moved.
+    `after`; `queued` says which are there. A region joins all neighbours of the class that it
+    goes to. Returns how many moved.
     """
     limit = first.shape[0]
     for s in range(limit):

@@ -14,11 +14,10 @@ from gmmseg.mixture import fit_mixture
 from gmmseg.mixture._kernels import BLOCK, lloyd_pass
 from gmmseg.mixture._missing_kernels import BLOCK as MISSING_BLOCK
 from gmmseg.mixture._missing_kernels import lloyd_gaps_pass
-from gmmseg.mixture.seeding import lloyd_space
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.patterns import GappedRows, find_patterns, rows_of
 from gmmseg.mixture.rows import Frame, Rows
-from gmmseg.mixture.seeding import STARTS, Sample
+from gmmseg.mixture.seeding import STARTS, Sample, lloyd_space
 
 gappy = hnp.arrays(
     np.float64,

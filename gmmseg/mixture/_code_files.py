@@ -19,6 +19,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ class Source(NamedTuple):
 
 def source_of(function: Callable[..., Any]) -> Source | None:
     """The file of a function; None when there is none to go by."""
-    path = Path(os.path.abspath(function.__code__.co_filename))
+    path = Path(function.__code__.co_filename).resolve()
     if _digest(path) is None:
         return None
     return Source(f"{path.stem}.{function.__qualname__}", path)
@@ -80,13 +81,14 @@ def write(source: Source, key: tuple[Any, ...], code: Code) -> bool:
 
 def folders(source: Path) -> Iterator[Path]:
     """Where code may be kept, the best place first."""
-    home = hashlib.sha256(os.fsencode(source.resolve().parent)).hexdigest()[:16]
+    home = hashlib.sha256(os.fsencode(source.parent)).hexdigest()[:16]
     if given := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(given, "gmmseg", home)
         return
     yield source.parent / "__pycache__"
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    yield Path(cache, "gmmseg", home)
+    with suppress(RuntimeError):  # nobody's home
+        cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        yield Path(cache, "gmmseg", home)
 
 
 def folder_of(source: Source) -> Path | None:
@@ -121,15 +123,16 @@ def _unpacked(content: bytes, folder: Path) -> Code | None:
     for name, expected in header.pop("sources").items():
         if _digest(Path(os.path.normpath(folder / name))) != expected:
             return None
-    return Code(
-        tuple(header["parameters"]), header["result"], tuple(header["needs"]), body[end:]
-    )
+    return Code(tuple(header["parameters"]), header["result"], tuple(header["needs"]), body[end:])
 
 
 def _sources(path: Path) -> dict[str, str | None]:
-    """A file and all that it imports of this package: names from its folder, and digests."""
+    """What code is made from: names of files seen from its folder, and their digests.
+
+    They are the file of the kernel and all that it imports of this package, and what compiles.
+    """
     found: dict[Path, str | None] = {}
-    waiting = [path]
+    waiting = [path, Path(__file__).with_name("_compiler.py")]
     while waiting:
         if (source := waiting.pop()) not in found:
             found[source] = _digest(source)
@@ -138,12 +141,12 @@ def _sources(path: Path) -> dict[str, str | None]:
 
 
 def _imported(path: Path) -> Iterator[Path]:
-    """The files of this package that a module imports from."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    """The files of this package that a module takes its own names from."""
+    for node in ast.parse(path.read_bytes()).body:
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(_PACKAGE):
             for alias in node.names:  # a module, or a name in one
-                inner = sys.modules.get(f"{node.module}.{alias.name}")
-                yield Path(str((inner or sys.modules[f"{node.module}"]).__file__))
+                module = sys.modules.get(f"{node.module}.{alias.name}")
+                yield Path(str((module or sys.modules[str(node.module)]).__file__))
 
 
 @functools.cache

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from llvmlite import binding, ir
 from numba import njit, typeof
-from numba.core import cgutils, types
+from numba.core import event, types
 from numba.np.arrayobj import make_array, populate_array
 
 from gmmseg.mixture._machine_code import C_TYPES, ENTRY, HEAD, Code, target_machine
 
-__all__ = ["machine_code"]
+__all__ = ["call_at_compilation", "machine_code"]
 
 #: What machine code may call: functions of the C library that every Python has loaded.
 _C_LIBRARY = {
@@ -28,11 +28,30 @@ _SYMBOL = np.dtype(
 )  # fmt: skip
 
 
+class _Caller(event.Listener):
+    """Tells that Numba compiles something, which takes seconds."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+
+    def on_start(self, _: Any) -> None:
+        self._tell()
+
+    def on_end(self, _: Any) -> None:
+        """Nobody asks."""
+
+
+def call_at_compilation(tell: Callable[[], None]) -> None:
+    """Call `tell` whenever Numba compiles something from now on."""
+    event.register("numba:compile", _Caller(tell))  # type: ignore[no-untyped-call]
+
+
 def machine_code(
     function: Callable[..., Any], options: dict[str, Any], args: tuple[Any, ...]
 ) -> Code | None:
     """Compile `function` for the types of `args`; None when it could not run without Numba."""
-    compile_for = njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+    alone: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compile_for: Any = njit(**options, **alone)(function)
     signature = tuple(map(typeof, args))
     if not hasattr(compile_for, "compile"):  # NUMBA_DISABLE_JIT
         return None
@@ -52,9 +71,8 @@ def machine_code(
 
 def _leaves(kind: Any) -> list[Any]:
     """The types of a type's leaves."""
-    if not isinstance(kind, types.BaseTuple):
-        return [kind]
-    return [leaf for part in kind for leaf in _leaves(part)]
+    parts = getattr(kind, "types", None)  # of a tuple
+    return [kind] if parts is None else [leaf for part in parts for leaf in _leaves(part)]
 
 
 def _entry(compiled: Any, leaves: list[Any]) -> ir.Module:
@@ -85,9 +103,9 @@ def _entry(compiled: Any, leaves: list[Any]) -> ir.Module:
 
 def _value(context: Any, builder: ir.IRBuilder, kind: Any, given: Any) -> Any:
     """A kernel's argument in Numba's form, of the leaves that come next."""
-    if isinstance(kind, types.BaseTuple):
-        parts = [_value(context, builder, part, given) for part in kind]
-        return context.make_tuple(builder, kind, parts)
+    if (parts := getattr(kind, "types", None)) is not None:
+        values = [_value(context, builder, part, given) for part in parts]
+        return context.make_tuple(builder, kind, values)
     value = next(given)
     if not isinstance(kind, types.Array):
         return context.data_model_manager[kind].from_data(builder, value)
@@ -98,7 +116,7 @@ def _array(context: Any, builder: ir.IRBuilder, kind: types.Array, python_object
     """An array in Numba's form, of its Python object."""
     size = context.get_value_type(types.intp)
     item = context.get_data_type(kind.dtype)
-    array = make_array(kind)(context, builder)
+    array = make_array(kind)(context, builder)  # type: ignore[no-untyped-call]
 
     def field(number: int, field_type: Any) -> Any:
         place = builder.gep(python_object, [size(HEAD + number * (size.width // 8))])
@@ -108,7 +126,7 @@ def _array(context: Any, builder: ir.IRBuilder, kind: types.Array, python_object
         first = field(number, size.as_pointer())
         return [builder.load(builder.gep(first, [size(axis)])) for axis in range(kind.ndim)]
 
-    populate_array(
+    populate_array(  # type: ignore[no-untyped-call]
         array, data=field(0, item.as_pointer()), shape=sizes(2), strides=sizes(3),
         itemsize=size(context.get_abi_sizeof(item)), meminfo=None,
     )  # fmt: skip

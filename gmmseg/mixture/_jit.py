@@ -86,12 +86,10 @@ class Kernel:
         return _machine_code.load(code) if code else None
 
     def _compiled(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Call:
+        _load_numba()
         from gmmseg.mixture import _compiler
 
-        _load_numba()
         if _machine_code.environment() is not None:
-            for tell in _listeners:
-                tell()
             code = _compiler.machine_code(self.function, _OPTIONS, args)
             call = _machine_code.load(code) if code else None
             if code and call:
@@ -109,6 +107,7 @@ class Kernel:
 
         (A read-only container, a home that does not exist; numba issue 5566.)
         """
+        _load_numba()
         from numba import njit
 
         try:
@@ -160,7 +159,8 @@ def overload(stub: Callable[..., Any]) -> Callable[[F], F]:
         def make() -> None:
             from numba import extending
 
-            extending.overload(stub, jit_options={"fastmath": _FAST_MATH, "_nrt": False})(choose)
+            options: Any = {"fastmath": _FAST_MATH, "_nrt": False}
+            extending.overload(stub, jit_options=options)(choose)
 
         _overloads.append(make)
         return choose
@@ -175,12 +175,24 @@ def from_numba(module: str, name: str) -> Any:
 
 def _load_numba() -> None:
     """Put what was deferred in its place."""
+    _listen()
     while _overloads:
         _overloads.pop()()
     for names in _modules:
         for name, value in list(names.items()):
             if isinstance(value, _Deferred):
                 names[name] = value.make()
+
+
+@functools.cache
+def _listen() -> None:
+    from gmmseg.mixture import _compiler
+
+    def tell_all() -> None:
+        for tell in _listeners:
+            tell()
+
+    _compiler.call_at_compilation(tell_all)
 
 
 @contextmanager

@@ -115,7 +115,7 @@ _engines: list[Any] = []  # they own the machine code
 
 
 def target_machine() -> Any:
-    """This processor as Numba sees it, so that the same machine code comes out."""
+    """The processor as Numba sees it, so that the same machine code comes out."""
     from llvmlite import binding
 
     _initialise()

@@ -68,7 +68,10 @@ def cdf(
     sign = -1.0 if upper else 1.0
     out = np.empty(values.size)
     if log:
-        log_cdf_of(sign * values.ravel(), np.log(weights), sign * means, deviations, np.empty(len(means)), out)
+        terms = np.empty(len(means))
+        log_cdf_of(
+            sign * values.ravel(), np.log(weights), sign * means, deviations, terms, out
+        )  # fmt: skip
     else:
         cdf_of(sign * values.ravel(), weights, sign * means, deviations, out)
     return out.reshape(values.shape)[()]
