@@ -153,7 +153,7 @@ def test_machine_code_gives_the_bits_that_numba_gives(number):
     kernel, args = list(calls())[number]
     again = copied(args)
     result = kernel(*args)
-    expected = kernel._called_by_numba(again, [])
+    expected = kernel._dispatcher(*again)
     assert result == expected
     for one, other in zip(arrays_of(args), arrays_of(again), strict=True):
         assert one.dtype == other.dtype

@@ -96,10 +96,8 @@ class Kernel:
                 if self._source and not _code_files.write(self._source, key, code):
                     _warn_uncached()
                 return call
-        return self._called_by_numba
-
-    def _called_by_numba(self, args: tuple[Any, ...], _: list[Any]) -> Any:
-        return self._dispatcher(*args)
+        dispatcher = self._dispatcher
+        return lambda args, _: dispatcher(*args)
 
     @functools.cached_property
     def _dispatcher(self) -> Any:
@@ -129,15 +127,14 @@ class _Deferred:
         self.make = make
 
 
-_modules: list[dict[str, Any]] = []  # the names of modules that have kernels
+_modules: dict[int, dict[str, Any]] = {}  # names in the modules that have kernels
 _overloads: list[Callable[[], None]] = []
 _listeners: list[Callable[[], None]] = []
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
     """A function that runs as machine code."""
-    if function.__globals__ not in _modules:
-        _modules.append(function.__globals__)
+    _modules[id(function.__globals__)] = function.__globals__
     return Kernel(function)
 
 
@@ -178,7 +175,7 @@ def _load_numba() -> None:
     _listen()
     while _overloads:
         _overloads.pop()()
-    for names in _modules:
+    for names in list(_modules.values()):
         for name, value in list(names.items()):
             if isinstance(value, _Deferred):
                 names[name] = value.make()
