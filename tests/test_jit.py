@@ -364,7 +364,8 @@ def test_where_code_is_kept(module_file, tmp_path, monkeypatch):
     given = tmp_path / "given"
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(given))
     kernel = imported(module_file).double
-    assert kernel.folder is None
+    assert kernel.folder.startswith(str(given))
+    assert not given.exists()
     doubled(kernel)
     assert kernel.folder.startswith(str(given))
     monkeypatch.delenv("NUMBA_CACHE_DIR")

@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,8 +93,15 @@ def folders(source: Path) -> Iterator[Path]:
 
 
 def folder_of(source: Source) -> Path | None:
-    """Where there is code of a kernel."""
-    return next((f for f in folders(source.path) if any(f.glob(f"{source.name}.*.kernel"))), None)
+    """Where there is code of a kernel, or will be; None when no folder can be written."""
+    places = list(folders(source.path))
+    kept = (folder for folder in places if any(folder.glob(f"{source.name}.*.kernel")))
+    return next(chain(kept, filter(_can_be_written, places)), None)
+
+
+def _can_be_written(folder: Path) -> bool:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def _name(source: Source, key: tuple[Any, ...]) -> str | None:

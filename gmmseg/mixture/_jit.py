@@ -59,8 +59,8 @@ class Kernel:
 
     @property
     def folder(self) -> str | None:
-        """Where its machine code is kept."""
-        if "_dispatcher" in vars(self):
+        """Where its machine code is kept; None when no folder can be written."""
+        if _machine_code.environment() is None:
             return self._dispatcher.stats.cache_path
         folder = self._source and _code_files.folder_of(self._source)
         return str(folder) if folder else None
