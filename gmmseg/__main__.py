@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import warnings
@@ -11,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from gmmseg.cli.console import logged, print_error, show_warning
 from gmmseg.cli.parser import parse
-from gmmseg.cli.startup import hurry, leave
+from gmmseg.cli.startup import hurry, leave, settle
 from gmmseg.errors import GmmsegError, GmmsegWarning, InvalidParameterError
 
 __all__ = ["main"]
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         run, args = parse(words)
-        gc.enable()  # the command's modules are there
+        settle()  # the command's modules are there
         with logged(getattr(args, "log_file", None), words):
             return _status_of(run, args)
     except SystemExit as stop:  # argparse has printed help, the version or what is wrong

@@ -10,8 +10,6 @@ Conventions of every kernel:
   is a forest: the root of a region's tree stands for all regions that it was merged with.
 """
 
-import numpy as np
-
 from gmmseg.mixture._jit import inline, kernel
 
 
@@ -167,16 +165,16 @@ def _absorb(q, root, parent, sizes, scores, head, tail, following):
 @kernel
 def absorb_small(
     regions, shape, steps, widths, classes, sizes, parent, scores, min_size, max_hole,
-    head, tail, following, first, after, border, seen, touched
+    head, tail, following, first, after, border, seen, touched, queued
 ):  # fmt: skip
     """Give regions of less than `min_size` pixels, and holes of at most `max_hole`, to others.
 
     The smallest first: whatever is merged at least doubles, so that no pixel is looked at more
     than log2(min_size) times. `first[s]` begins the queue of regions of s pixels, linked by
-    `after`. A region joins all neighbours of the class that it goes to. Returns how many moved.
+    `after`; `queued` says which are there. A region joins all neighbours of the class that it
+    goes to. Returns how many moved.
     """
     limit = first.shape[0]
-    queued = np.zeros(parent.shape[0], np.bool_)
     for s in range(limit):
         first[s] = 0
     for back in range(parent.shape[0] - 1):
@@ -268,16 +266,18 @@ def _sift_down(heap, n, cost):
 
 
 @kernel
-def merge_pairs(pairs, heap, cost, parent, means, sizes, by_size, most_cost, least_number, number):
+def merge_pairs(
+    pairs, heap, cost, parent, means, sizes, by_size, most_cost, least_number, number, versions,
+    costed
+):  # fmt: skip
     """Merge neighbouring regions, the most alike first; return how many are left.
 
     Each pair of neighbours is in the heap once, with the cost that it had when it was last looked
     at. A merger changes the costs of all pairs of the new region: they are computed anew when
-    they come up, and go back to their places. `heap` is sorted by `cost` when this is called.
+    they come up, and go back to their places. `heap` is sorted by `cost` when this is called, and
+    `versions` of regions and `costed` of pairs, which tell what has to be computed anew, are 0.
     """
     n = heap.shape[0]
-    versions = np.zeros(parent.shape[0], np.int64)
-    costed = np.zeros(pairs.shape[0], np.int64)
     while n > 0 and number > least_number and cost[heap[0]] <= most_cost:
         e = heap[0]
         a, b = _root(parent, pairs[e, 0]), _root(parent, pairs[e, 1])

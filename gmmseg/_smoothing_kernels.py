@@ -21,8 +21,7 @@ Conventions of every kernel:
 
 import numpy as np
 
-from gmmseg.mixture._jit import uncounted_inline as inline
-from gmmseg.mixture._jit import uncounted_kernel as kernel
+from gmmseg.mixture._jit import inline, kernel
 from gmmseg.mixture._kernels import exp2
 
 # Buffers are rounded up to whole vectors, unrolled four times: tails would run one by one.

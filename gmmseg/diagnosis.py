@@ -70,7 +70,7 @@ def cache_folder() -> str:
     """Where compiled kernels are kept; empty when there is no folder that can be written."""
     from gmmseg.mixture._kernels import em_pass
 
-    return em_pass.stats.cache_path or ""
+    return em_pass.folder or ""
 
 
 def _requirements() -> Iterator[Finding]:

@@ -222,7 +222,7 @@ def _absorbed(
         moved = absorb_small(
             regions, _volume(labels.shape), steps, widths, classes, sizes, parent, scores, min_size,
             max_hole, head, tail, following, first, after, border, np.zeros(number, np.int64),
-            np.empty(number, np.int32),
+            np.empty(number, np.int32), np.zeros(number, np.bool_),
         )  # fmt: skip
     settle(parent)
     out = np.empty(regions.size, labels.dtype)
@@ -320,7 +320,7 @@ def _join(
         limit = np.nextafter(most, 0) if most < np.inf else most
         number = merge_pairs(
             np.ascontiguousarray(ends), heap, cost, parent, means, sizes, by_size, limit,
-            least_number, number,
+            least_number, number, np.zeros(len(parent), np.int64), np.zeros(len(ends), np.int64),
         )  # fmt: skip
         settle(parent)
     return number

@@ -14,7 +14,7 @@ START_CODE = {
     "import gmmseg": "import gmmseg",
     "gmmseg --help": "import gmmseg.__main__ as m; m.main(['--help'])",
     "gmmseg segment --help": "import gmmseg.__main__ as m; m.main(['segment', '--help'])",
-    "import the kernels (Numba)": "import gmmseg.mixture._kernels",
+    "import the kernels": "import gmmseg.mixture._kernels",
 }
 
 

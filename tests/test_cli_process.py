@@ -140,8 +140,8 @@ def test_warmup_reaches_every_kernel():
         "from gmmseg.mixture import _distinct_kernels as d, _distribution_kernels as f\n"
         "from gmmseg.mixture import _kernels as k, _missing_kernels as m\n"
         "kept = [g for module in (o, s, d, f, k, m) for g in vars(module).values()\n"
-        "        if hasattr(g, 'py_func') and type(g._cache).__name__ != 'NullCache']\n"
-        "print(len(kept) > 15, [g.py_func.__name__ for g in kept if not g.signatures])\n"
+        "        if type(g).__name__ == 'Kernel']\n"
+        "print(len(kept) > 15, [g.__name__ for g in kept if not g.calls])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True

@@ -5,17 +5,18 @@ import numpy as np
 import pytest
 
 from gmmseg.mixture import Mixture, _kernels, rows
-from gmmseg.mixture._jit import inline
+from gmmseg.mixture._jit import kernel
 from gmmseg.mixture._kernels import exp2, lloyd_pass, log2
+from gmmseg.mixture.seeding import lloyd_space
 
 
-@inline
+@kernel
 def exp2_of(x, out):
     for i in range(x.size):
         out[i] = exp2(x[i])
 
 
-@inline
+@kernel
 def log2_of(x, out):
     for i in range(x.size):
         out[i] = log2(x[i])
@@ -82,7 +83,8 @@ def test_lloyd_pass_agrees_with_the_oracle(n, n_clusters, n_features, dtype):
     labels = np.empty(n, np.int32)
     sums = np.zeros((n_clusters, 1 + n_features))
     inertia = np.zeros(1)
-    lloyd_pass(np.ascontiguousarray(X.T), weights, centres, labels, sums, inertia)
+    space = lloyd_space(n_features, X.dtype)
+    lloyd_pass(np.ascontiguousarray(X.T), weights, centres, space, labels, sums, inertia)
     expected, moved, expected_inertia = naive.lloyd_step(X, centres, weights)
     assert (labels == expected).all()
     filled = sums[:, 0] > 0
@@ -92,7 +94,8 @@ def test_lloyd_pass_agrees_with_the_oracle(n, n_clusters, n_features, dtype):
 
 def test_lloyd_pass_gives_ties_to_the_first():
     labels, sums, inertia = np.empty(5, np.int32), np.zeros((3, 2)), np.zeros(1)
-    lloyd_pass(np.zeros((1, 5)), np.ones(5), np.ones((3, 1)), labels, sums, inertia)
+    space = lloyd_space(1, np.dtype(float))
+    lloyd_pass(np.zeros((1, 5)), np.ones(5), np.ones((3, 1)), space, labels, sums, inertia)
     assert labels.tolist() == [0] * 5
     assert sums[:, 0].tolist() == [5, 0, 0]
 

@@ -71,7 +71,7 @@ LAYERS = (
     ("napari.py", 6),
 )
 
-MIXTURE_MAY_IMPORT = {"numpy", "numba", "gmmseg"}  # beside the standard library
+MIXTURE_MAY_IMPORT = {"numpy", "numba", "llvmlite", "gmmseg"}  # beside the standard library
 NOT_IN_THE_LIBRARY = {"tqdm", "argparse"}
 LINES_OF_A_FILE = 500
 LONGER = {

@@ -17,7 +17,7 @@ from gmmseg.mixture._missing_kernels import lloyd_gaps_pass
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.patterns import GappedRows, find_patterns, rows_of
 from gmmseg.mixture.rows import Frame, Rows
-from gmmseg.mixture.seeding import STARTS, Sample
+from gmmseg.mixture.seeding import STARTS, Sample, lloyd_space
 
 gappy = hnp.arrays(
     np.float64,
@@ -140,7 +140,8 @@ def test_lloyd_with_gaps_agrees_with_the_oracle(n, dtype):
     centres = rng.normal(size=(3, 4)).astype(dtype)
     weights = rng.uniform(0.5, 2, n)
     labels, sums = np.empty(n, np.int32), np.zeros((3, 4, 2))
-    lloyd_gaps_pass(np.ascontiguousarray(X.T), weights, centres, labels, sums)
+    space = lloyd_space(X.shape[1], X.dtype)
+    lloyd_gaps_pass(np.ascontiguousarray(X.T), weights, centres, space, labels, sums)
     expected, expected_sums = naive_lloyd(X.astype(np.float64), centres, weights)
     assert (labels == expected).mean() >= 1 - 1 / n if n > 1 else (labels == expected).all()
     np.testing.assert_allclose(sums, expected_sums, rtol=1e-5, atol=1e-4 * n)
@@ -151,8 +152,9 @@ def test_lloyd_with_gaps_is_that_without_where_there_are_none():
     planes, centres = rng.normal(size=(3, 2000)), rng.normal(size=(4, 3))
     one, other = np.empty(2000, np.int32), np.empty(2000, np.int32)
     sums, both = np.zeros((4, 4)), np.zeros((4, 3, 2))
-    lloyd_pass(planes, np.ones(2000), centres, one, sums, np.zeros(1))
-    lloyd_gaps_pass(planes, np.ones(2000), centres, other, both)
+    space = lloyd_space(len(planes), planes.dtype)
+    lloyd_pass(planes, np.ones(2000), centres, space, one, sums, np.zeros(1))
+    lloyd_gaps_pass(planes, np.ones(2000), centres, space, other, both)
     np.testing.assert_array_equal(one, other)
     np.testing.assert_allclose(both[..., 1], sums[:, 1:])
     np.testing.assert_array_equal(both[..., 0], np.repeat(sums[:, :1], 3, axis=1))

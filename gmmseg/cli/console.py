@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
 from gmmseg import __version__
-from gmmseg.cli.startup import wait_for_kernels
 from gmmseg.errors import WriteError
 
 __all__ = [
@@ -46,7 +45,7 @@ class Console:
     def __init__(self, *, quiet: bool = False, verbose: int = 0, progress: bool = True) -> None:
         self.quiet = quiet
         self.verbose = verbose
-        self._without_bars = None if progress and not quiet else True  # None: tqdm looks
+        self._progress = progress and not quiet
 
     def say(self, text: object) -> None:
         """A message, unless quiet."""
@@ -68,11 +67,12 @@ class Console:
     @contextmanager
     def iterations(self) -> Iterator[Callable[[int, float], None]]:
         """A callback of EM that shows how far it is."""
+        if not self._has_bars:
+            yield lambda *_: None
+            return
         from tqdm import tqdm
 
-        with tqdm(
-            desc="EM", unit=" iterations", leave=False, disable=self._without_bars, file=sys.stderr
-        ) as bar:
+        with tqdm(desc="EM", unit=" iterations", leave=False, file=sys.stderr) as bar:
 
             def show(_: int, mean_log_likelihood: float) -> None:
                 bar.set_postfix_str(f"log-likelihood {mean_log_likelihood:.6f}", refresh=False)
@@ -83,48 +83,45 @@ class Console:
     @contextmanager
     def share_of(self, what: str) -> Iterator[Callable[[float], None]]:
         """A callback that takes the share of something long that is done, 0..1."""
+        if not self._has_bars:
+            yield lambda _: None
+            return
         from tqdm import tqdm
 
         with tqdm(
             desc=what, total=1.0, bar_format="{desc}: {percentage:3.0f} % [{elapsed}]",
-            leave=False, disable=self._without_bars, file=sys.stderr,
+            leave=False, file=sys.stderr,
         ) as bar:  # fmt: skip
             yield lambda share: bar.update(share - bar.n)
 
     def each(self, items: Sequence[T]) -> Iterator[T]:
         """The items one by one, with a bar when there are several."""
-        if len(items) == 1:
-            yield items[0]
+        if len(items) == 1 or not self._has_bars:
+            yield from items
             return
         from tqdm import tqdm
 
-        yield from tqdm(
-            items, desc="images", unit=" images", disable=self._without_bars, file=sys.stderr
-        )
+        yield from tqdm(items, desc="images", unit=" images", file=sys.stderr)
+
+    @property
+    def _has_bars(self) -> bool:
+        """Bars are for terminals; elsewhere tqdm is not even imported."""
+        return self._progress and sys.stderr.isatty()
 
     @contextmanager
     def telling_of_compilation(self) -> Iterator[None]:
         """One line when kernels are compiled, which takes seconds; never when they are cached."""
-        wait_for_kernels()
-        from numba.core import event
+        from gmmseg.mixture._jit import telling_of_compilation
 
-        from gmmseg.mixture._jit import load_without_blas
+        told = False
 
-        load_without_blas()
-        console = self
+        def tell() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self.say("compiling kernels, first run only ...")
 
-        class FirstCompilation(event.Listener):
-            told = False
-
-            def on_start(self, _: Any) -> None:
-                if not self.told:
-                    self.told = True
-                    console.say("compiling kernels, first run only ...")
-
-            def on_end(self, _: Any) -> None:
-                pass
-
-        with event.install_listener("numba:compile", FirstCompilation()):
+        with telling_of_compilation(tell):
             yield
 
 

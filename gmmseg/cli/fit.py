@@ -14,7 +14,6 @@ from gmmseg.cli import segment_options
 from gmmseg.cli.console import Console, print_json
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import find_inputs, read_input
-from gmmseg.cli.startup import prepare_kernels
 from gmmseg.errors import InvalidDataError
 from gmmseg.io import ReadOptions, printable
 from gmmseg.model import Model
@@ -52,7 +51,6 @@ def run(args: Namespace) -> int:
     inputs, output = find_inputs(args.inputs), Path(args.output)
     check_not_an_input([output], [source.path for source in inputs if source.path])
     check_outputs({"model": output}, overwrite=args.overwrite)
-    prepare_kernels()
     images = [read_input(source, args, reading) for source in console.each(inputs)]
     with console.telling_of_compilation(), console.iterations() as callback:
         model = fit(images, args.k, options(images[0]), threads=args.threads, callback=callback)

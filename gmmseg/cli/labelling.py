@@ -22,7 +22,6 @@ from gmmseg.cli.destinations import (
 )
 from gmmseg.cli.each import run_each
 from gmmseg.cli.inputs import Input, find_inputs, read_input
-from gmmseg.cli.startup import prepare_kernels
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable
@@ -156,7 +155,6 @@ def label_inputs(args: Namespace, most_classes: int, labeller: Labeller) -> int:
         console=console,
         several=len(inputs) > 1,
     )
-    prepare_kernels()
     if args.output != STDOUT:
         return _label_all(job, destinations(inputs, args.output))
     with TemporaryDirectory(prefix="gmmseg-") as folder:

@@ -15,6 +15,7 @@ from inspect import cleandoc
 
 import gmmseg
 from gmmseg.cli.config import configured
+from gmmseg.cli.startup import load_ahead
 
 __all__ = ["COMMANDS", "command_parser", "parse"]
 
@@ -35,6 +36,9 @@ COMMANDS = {
     "completion": "print what makes a shell complete commands and options",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }
+
+#: Those that hardly ever do without kernels.
+_COMPUTING = {"segment", "apply", "fit", "anomaly", "cluster", "select"}
 
 _USAGE = 2
 
@@ -58,6 +62,8 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int], Namespace]:
         top.parse_args(argv)
         top.error(f"the command comes first: gmmseg {{{','.join(COMMANDS)}}} ...")
     name, *rest = argv
+    if name in _COMPUTING:
+        load_ahead()
     parser = command_parser(name)
     makers = {command: partial(command_parser, command) for command in COMMANDS}
     words = configured(name, parser, rest, makers) + _plain(rest)

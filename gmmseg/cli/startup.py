@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
-import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from threading import Thread
 
-__all__ = ["hurry", "leave", "prepare_kernels", "wait_for_kernels"]
-
-# Decoding a PNG takes hundreds of short steps that each need the interpreter for a moment. With
-# Python's usual 5 ms it would wait for them as long as loading takes: measured 790 and 520 ms.
-_SWITCH_SECONDS = 5e-5
+__all__ = ["hurry", "leave", "load_ahead", "settle"]
 
 
 def hurry() -> None:
-    """No garbage collection while modules are imported: they make much that stays, and no garbage.
-
-    It takes a fifth of the time of loading Numba.
-    """
+    """No garbage collection while modules are imported: much is made that stays, and no garbage."""
     gc.disable()
+
+
+def settle() -> None:
+    """Collect garbage again, but never look at what has been imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def leave() -> None:
@@ -26,34 +28,18 @@ def leave() -> None:
     gc.freeze()
 
 
-_threads: list[Thread] = []
+def load_ahead() -> None:
+    """Let a thread open the library that loads machine code, while modules are imported.
 
-
-def prepare_kernels() -> None:
-    """Load Numba in a thread: decoding leaves the interpreter idle, and loading needs it."""
-    hurry()
-    _threads.append(Thread(target=_load, daemon=True))
-    _threads[-1].start()
-
-
-def wait_for_kernels() -> None:
-    """Return when `prepare_kernels` is done, if it was called.
-
-    To be called before anything else imports Numba: two threads that import the same modules in
-    a different order meet them half initialised.
+    It takes 30 ms and does not need the interpreter. Nothing is imported in the thread: two that
+    import the same modules in a different order would meet them half initialised.
     """
-    while _threads:
-        _threads.pop().join()
+    spec = find_spec("llvmlite")
+    if spec is not None and spec.origin is not None:
+        for path in Path(spec.origin).parent.glob("binding/*llvmlite.*"):
+            Thread(target=_open, args=(path,), daemon=True).start()
 
 
-def _load() -> None:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    try:
-        from gmmseg.mixture import _distinct_kernels, _jit, _kernels  # noqa: F401
-
-        _jit.load_without_blas()
-    finally:
-        sys.setswitchinterval(usual)
-        gc.freeze()  # what has been loaded stays: never look at it again
-        gc.enable()
+def _open(library: Path) -> None:
+    with suppress(OSError):  # whoever needs it will tell
+        ctypes.CDLL(str(library))

@@ -71,9 +71,8 @@ def cdf_of(x, weights, means, deviations, out):
 
 
 @kernel
-def log_cdf_of(x, log_weights, means, deviations, out):
-    """The logarithm of P(X <= x) for every x."""
-    terms = np.empty(means.shape[0])
+def log_cdf_of(x, log_weights, means, deviations, terms, out):
+    """The logarithm of P(X <= x) for every x; `terms` (K,) is scratch."""
     for i in range(x.shape[0]):
         out[i] = _log_cdf(x[i], log_weights, means, deviations, terms)
 
@@ -118,8 +117,7 @@ def _solve(goal, log_weights, means, deviations, terms):
 
 
 @kernel
-def quantiles_of(goals, log_weights, means, deviations, out):
-    """The x with log P(X <= x) = goal for every goal <= log 1/2."""
-    terms = np.empty(means.shape[0])
+def quantiles_of(goals, log_weights, means, deviations, terms, out):
+    """The x with log P(X <= x) = goal for every goal <= log 1/2; `terms` (K,) is scratch."""
     for i in range(goals.shape[0]):
         out[i] = _solve(goals[i], log_weights, means, deviations, terms)

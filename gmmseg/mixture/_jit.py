@@ -1,90 +1,205 @@
-"""How kernels are compiled: one decorator, one policy."""
+"""How kernels are compiled, kept and called: a few decorators, one policy.
+
+A module of kernels imports no Numba, and neither does calling a kernel that was compiled before:
+its machine code is read from a file (`_code_files`) and called as a C function (`_machine_code`).
+Numba, whose import takes longer than to fit a mixture to a photo, comes in when something has to
+be compiled (`_compiler`), or where machine code cannot be kept in this manner: other processors
+and systems than those of `machine_code.environment`, results that are no numbers. There
+Numba calls its own kernels and keeps them in its own cache.
+"""
+
+from __future__ import annotations
 
 import functools
-import sys
 import threading
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, TypeVar
 
-from numba import njit
-from numba.core.registry import cpu_target
+from gmmseg.mixture import _code_files, _machine_code
 
-__all__ = [
-    "FAST_MATH",
-    "inline",
-    "kernel",
-    "load_without_blas",
-    "uncounted_inline",
-    "uncounted_kernel",
-]
+__all__ = ["Kernel", "from_numba", "inline", "kernel", "overload", "telling_of_compilation"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Call = Callable[[tuple[Any, ...], list[Any]], Any]
 
 # Full fast-math would add "nnan" and "ninf", under which isnan() is compiled to False: a silent
 # wrong answer in a library where NaN means "missing". Without the two the kernels are as fast.
-FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+_FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST_MATH, "error_model": "numpy"}
+# "_nrt": nothing is counted. A slice of an array counts as a reference to it, by an atomic
+# operation at each end: kernels that take many short slices spent 4 microseconds per image row on
+# it, more than on their work. And machine code that counts would need Numba's run-time library.
+# It follows that nothing can be allocated: work space comes from outside.
+_OPTIONS: dict[str, Any] = {
+    "nogil": True, "fastmath": _FAST_MATH, "error_model": "numpy", "_nrt": False
+}  # fmt: skip
 
 
-# Without reference counts. A slice of an array counts as a reference to it, by an atomic operation
-# at each end: kernels that take many short slices spent 4 microseconds per image row on it, more
-# than on their work. Such a kernel cannot allocate: its work space comes from outside.
-_UNCOUNTED = {**_OPTIONS, "_nrt": False}
+class Kernel:
+    """A function that runs as machine code, for each combination of types its own.
 
+    Arguments are arrays, numbers and (named) tuples of them; the result is a number or None. Runs
+    without the GIL.
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile `function` at its first call and keep the machine code on disk if that can be.
-
-    Numba raises while decorating when neither the package's folder nor the user's cache folder
-    can be written (a read-only container, a home that does not exist; numba issue 5566). The
-    kernel is then compiled anew in every process, which costs seconds, not correctness.
+    Parameters
+    ----------
+    function : callable
+        What Numba compiles.
     """
-    return _kept(function, _OPTIONS)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.calls: dict[tuple[Any, ...], Call] = {}
+        # now: a file that is edited later is not what this process has imported
+        self._source = _code_files.source_of(function)
+
+    @property
+    def folder(self) -> str | None:
+        """Where its machine code is kept; None when no folder can be written."""
+        if _machine_code.environment() is None:
+            return self._dispatcher.stats.cache_path
+        folder = self._source and _code_files.folder_of(self._source)
+        return str(folder) if folder else None
+
+    def __call__(self, *args: Any) -> Any:
+        """Run on these arguments; the first time of their types is slower."""
+        kinds: list[Any] = []
+        leaves: list[Any] = []
+        _machine_code.describe(args, kinds, leaves)
+        key = tuple(kinds)
+        call = self.calls.get(key) or self._prepared(key, args)
+        return call(args, leaves)
+
+    def _prepared(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Call:
+        with _preparing:
+            if key not in self.calls:
+                self.calls[key] = self._kept(key) or self._compiled(key, args)
+            return self.calls[key]
+
+    def _kept(self, key: tuple[Any, ...]) -> Call | None:
+        """Machine code of an earlier process."""
+        code = self._source and _code_files.read(self._source, key)
+        return _machine_code.load(code) if code else None
+
+    def _compiled(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Call:
+        _load_numba()
+        from gmmseg.mixture import _compiler
+
+        if _machine_code.environment() is not None:
+            code = _compiler.machine_code(self.function, _OPTIONS, args)
+            call = _machine_code.load(code) if code else None
+            if code and call:
+                if self._source and not _code_files.write(self._source, key, code):
+                    _warn_uncached()
+                return call
+        dispatcher = self._dispatcher
+        return lambda args, _: dispatcher(*args)
+
+    @functools.cached_property
+    def _dispatcher(self) -> Any:
+        """Numba's own, which raises when it is made while no cache folder can be written.
+
+        (A read-only container, a home that does not exist; numba issue 5566.)
+        """
+        _load_numba()
+        from numba import njit
+
+        try:
+            return njit(self.function, cache=True, **_OPTIONS)
+        except RuntimeError as error:
+            if "no locator available" not in str(error):
+                raise
+            _warn_uncached()
+            return njit(self.function, **_OPTIONS)
 
 
-def uncounted_kernel(function: Callable[..., Any]) -> Any:
-    """As `kernel`, for loops over short slices: nothing is counted, nothing can be allocated."""
-    return _kept(function, _UNCOUNTED)
+_preparing = threading.RLock()
 
 
-def _kept(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    try:
-        return njit(function, cache=True, **options)
-    except RuntimeError as error:
-        if "no locator available" not in str(error):
-            raise
-        _warn_uncached()
-        return njit(function, **options)
+class _Deferred:
+    """What stands for a value in a module of kernels until Numba is there."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+
+_modules: dict[int, dict[str, Any]] = {}  # names in the modules that have kernels
+_overloads: list[Callable[[], None]] = []
+_listeners: list[Callable[[], None]] = []
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """A function that runs as machine code."""
+    _modules[id(function.__globals__)] = function.__globals__
+    return Kernel(function)
 
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile `function` as a part of the kernels that call it."""
-    return njit(function, **_OPTIONS)
+
+    def make() -> Any:
+        from numba import njit
+
+        return njit(function, **_OPTIONS)
+
+    return _Deferred(make)
 
 
-_loading = threading.Lock()
+def overload(stub: Callable[..., Any]) -> Callable[[F], F]:
+    """Let the decorated function choose by types what stands for `stub` in kernels."""
+
+    def register(choose: F) -> F:
+        def make() -> None:
+            from numba import extending
+
+            options: Any = {"fastmath": _FAST_MATH, "_nrt": False}
+            extending.overload(stub, jit_options=options)(choose)
+
+        _overloads.append(make)
+        return choose
+
+    return register
 
 
-def uncounted_inline(function: Callable[..., Any]) -> Any:
-    """Compile `function` as a part of the uncounted kernels that call it."""
-    return njit(function, **_UNCOUNTED)
+def from_numba(module: str, name: str) -> Any:
+    """Import a name of Numba for kernels."""
+    return _Deferred(lambda: getattr(import_module(module), name))
 
 
-def load_without_blas() -> None:
-    """Prepare Numba for kernels that use no linear algebra: 0.2 s less of start-up.
+def _load_numba() -> None:
+    """Put what was deferred in its place."""
+    _listen()
+    while _overloads:
+        _overloads.pop()()
+    for names in list(_modules.values()):
+        for name, value in list(names.items()):
+            if isinstance(value, _Deferred):
+                names[name] = value.make()
 
-    Numba imports scipy.linalg only to look for BLAS, which no kernel here calls. Code of others
-    in the same process might want it: this is for the command line, which owns its process, and
-    calls it from a thread while the first image is decoded.
-    """
-    with _loading:
-        if "scipy.linalg" in sys.modules:
-            return
-        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
-        try:
-            cpu_target.target_context.refresh()
-        finally:
-            del sys.modules["scipy.linalg"]
+
+@functools.cache
+def _listen() -> None:
+    from gmmseg.mixture import _compiler
+
+    def tell_all() -> None:
+        for tell in _listeners:
+            tell()
+
+    _compiler.call_at_compilation(tell_all)
+
+
+@contextmanager
+def telling_of_compilation(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` before every compilation."""
+    _listeners.append(tell)
+    try:
+        yield
+    finally:
+        _listeners.remove(tell)
 
 
 @functools.cache

@@ -13,7 +13,9 @@ Conventions of every kernel:
   sqrt(0.5 log2 e) taken into the whitening matrix ``W_k`` (equation 6 of docs/math.md).
 * Sums inside a block are of the data's own type, across blocks of float64. Moments are about the
   component's current mean, so that they do not cancel.
-* Nothing allocates except a few blocks of work space; nothing holds the GIL.
+* Nothing allocates, nothing holds the GIL. Work space comes from outside, `space`: an array for
+  two blocks of all features, one for a line of a block for each component, one for three
+  more lines; all of the data's type, all C-contiguous.
 
 The parameters come as one of five named tuples, which choose the loops at compile time:
 `Full` and `Diagonal` carry a tuple as long as the number of features, so that LLVM unrolls the
@@ -29,10 +31,10 @@ changes in other files.
 from typing import NamedTuple
 
 import numpy as np
-from numba.cpython.unsafe.tuple import tuple_setitem
-from numba.extending import overload
 
-from gmmseg.mixture._jit import FAST_MATH, inline, kernel
+from gmmseg.mixture._jit import from_numba, inline, kernel, overload
+
+tuple_setitem = from_numba("numba.cpython.unsafe.tuple", "tuple_setitem")
 
 # Blocks of 512 rows took half as long again: the loops' preambles (checks that arrays do not
 # overlap, sums across a vector) came too often. 2048 gains 3 %, but may leave the cache.
@@ -102,7 +104,7 @@ def log2(x):
     """log2(x) for x >= 1, by the series of atanh."""
 
 
-@overload(exp2, jit_options={"fastmath": FAST_MATH})
+@overload(exp2)
 def _exp2(x):
     if getattr(x, "bitwidth", 64) == 32:
         one, half, lowest = np.float32(1), np.float32(0.5), np.float32(-90)
@@ -139,7 +141,7 @@ def _exp2(x):
     return exp2_64
 
 
-@overload(log2, jit_options={"fastmath": FAST_MATH})
+@overload(log2)
 def _log2(x):
     if getattr(x, "bitwidth", 64) == 32:
         one = np.float32(1)
@@ -178,7 +180,7 @@ def density(p, k, x, work, log, out, top):
     """Write the log2 densities of component `k` for one block; keep the running maximum."""
 
 
-@overload(density, jit_options={"fastmath": FAST_MATH})
+@overload(density)
 def _density(p, k, x, work, log, out, top):
     return {
         "Full": _density_full,
@@ -305,7 +307,7 @@ def moments(p, k, x, e, scale, work, nk, first, second):
     """
 
 
-@overload(moments, jit_options={"fastmath": FAST_MATH})
+@overload(moments)
 def _moments(p, k, x, e, scale, work, nk, first, second):
     return {
         "Full": _moments_full,
@@ -456,6 +458,12 @@ def _copy(source, target):
 
 
 @inline
+def _fill(out, value):
+    for i in range(BLOCK):
+        out[i] = value
+
+
+@inline
 def _log_densities(p, x, work, logs, joint, top):
     """Write the log2 densities of all components for one block, and their maximum."""
     for i in range(BLOCK):
@@ -481,18 +489,17 @@ def _normalise(joint, top, total):
 
 
 @kernel
-def em_pass(blocks, first_block, n_rows, weights, logs, p, nk, first, second, log_likelihood):
+def em_pass(
+    blocks, first_block, n_rows, weights, logs, p, space, nk, first, second, log_likelihood
+):  # fmt: skip
     """Add the statistics of `n_rows` rows to nk, first, second and log_likelihood[0].
 
     The E-step and the sums of the M-step in one pass; log_likelihood is in base 2. `weights`
     has an entry for each row, or none when all are 1.
     """
-    n_padded = p.means.shape[1]
-    work = np.empty((2 * n_padded, BLOCK), blocks.dtype)
-    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
-    top = np.empty(BLOCK, blocks.dtype)
-    total = np.empty(BLOCK, blocks.dtype)
-    w = np.ones(BLOCK, blocks.dtype)
+    work, joint, lines = space
+    top, total, w = lines[0], lines[1], lines[2]
+    _fill(w, 1)
     for b in range((n_rows + BLOCK - 1) // BLOCK):
         x = blocks[first_block + b]
         n = min(BLOCK, n_rows - b * BLOCK)
@@ -512,11 +519,11 @@ def em_pass(blocks, first_block, n_rows, weights, logs, p, nk, first, second, lo
 
 
 @kernel
-def given_pass(blocks, first_block, n_rows, given, p, nk, first, second):
+def given_pass(blocks, first_block, n_rows, given, p, space, nk, first, second):
     """Add the moments of `n_rows` rows to nk, first and second, weighted by `given` (K, n_rows)."""
-    work = np.empty((2 * p.means.shape[1], BLOCK), blocks.dtype)
-    share = np.empty(BLOCK, blocks.dtype)
-    ones = np.ones(BLOCK, blocks.dtype)
+    work, _, lines = space
+    share, ones = lines[0], lines[1]
+    _fill(ones, 1)
     for b in range((n_rows + BLOCK - 1) // BLOCK):
         n = min(BLOCK, n_rows - b * BLOCK)
         for k in range(given.shape[0]):
@@ -527,11 +534,10 @@ def given_pass(blocks, first_block, n_rows, given, p, nk, first, second):
 
 
 @kernel
-def odds_pass(blocks, first_block, n_rows, logs, p, row, odds):
+def odds_pass(blocks, first_block, n_rows, logs, p, space, row, odds):
     """Write log2 of each posterior over the row's largest to odds[:, row:]."""
-    work = np.empty((p.means.shape[1] + 1, BLOCK), blocks.dtype)
-    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
-    top = np.empty(BLOCK, blocks.dtype)
+    work, joint, lines = space
+    top = lines[0]
     for b in range((n_rows + BLOCK - 1) // BLOCK):
         begin = row + b * BLOCK
         n = min(BLOCK, n_rows - b * BLOCK)
@@ -543,14 +549,13 @@ def odds_pass(blocks, first_block, n_rows, logs, p, row, odds):
 
 
 @kernel
-def label_pass(blocks, first_block, n_rows, logs, p, labels):
-    """Write the most probable component of `n_rows` rows to `labels`; ties go to the lowest."""
-    n_padded = p.means.shape[1]
-    work = np.empty((n_padded + 1, BLOCK), blocks.dtype)
-    joint = np.empty(BLOCK, blocks.dtype)
-    top = np.empty(BLOCK, blocks.dtype)
-    previous = np.empty(BLOCK, blocks.dtype)
-    label = np.empty(BLOCK, labels.dtype)
+def label_pass(blocks, first_block, n_rows, logs, p, space, label, labels):
+    """Write the most probable component of `n_rows` rows to `labels`; ties go to the lowest.
+
+    `label` is room for a block of labels.
+    """
+    work, _, lines = space
+    joint, top, previous = lines[0], lines[1], lines[2]
     for b in range((n_rows + BLOCK - 1) // BLOCK):
         x = blocks[first_block + b]
         n = min(BLOCK, n_rows - b * BLOCK)
@@ -568,16 +573,13 @@ def label_pass(blocks, first_block, n_rows, logs, p, labels):
 
 
 @kernel
-def posterior_pass(blocks, first_block, n_rows, logs, p, row, posterior, log_density):
+def posterior_pass(blocks, first_block, n_rows, logs, p, space, row, posterior, log_density):
     """Write posteriors to posterior[:, row:] and log2 densities to log_density[row:].
 
     A `posterior` or `log_density` of size 0 is not wanted.
     """
-    n_padded = p.means.shape[1]
-    work = np.empty((n_padded + 1, BLOCK), blocks.dtype)
-    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
-    top = np.empty(BLOCK, blocks.dtype)
-    total = np.empty(BLOCK, blocks.dtype)
+    work, joint, lines = space
+    top, total = lines[0], lines[1]
     for b in range((n_rows + BLOCK - 1) // BLOCK):
         x = blocks[first_block + b]
         begin = row + b * BLOCK
@@ -596,14 +598,11 @@ def posterior_pass(blocks, first_block, n_rows, logs, p, row, posterior, log_den
 
 
 @kernel
-def certainty_pass(blocks, first_block, n_rows, weights, logs, p, sums):
+def certainty_pass(blocks, first_block, n_rows, weights, logs, p, space, sums):
     """Add log2 densities of `n_rows` rows to sums[0], log2 of largest posteriors to sums[1]."""
-    n_padded = p.means.shape[1]
-    work = np.empty((n_padded + 1, BLOCK), blocks.dtype)
-    joint = np.empty((logs.shape[0], BLOCK), blocks.dtype)
-    top = np.empty(BLOCK, blocks.dtype)
-    total = np.empty(BLOCK, blocks.dtype)
-    w = np.ones(BLOCK, blocks.dtype)
+    work, joint, lines = space
+    top, total, w = lines[0], lines[1], lines[2]
+    _fill(w, 1)
     for b in range((n_rows + BLOCK - 1) // BLOCK):
         n = min(BLOCK, n_rows - b * BLOCK)
         if weights.size:
@@ -622,17 +621,16 @@ def certainty_pass(blocks, first_block, n_rows, weights, logs, p, sums):
 
 
 @kernel
-def lloyd_pass(planes, weights, centres, labels, sums, inertia):
+def lloyd_pass(planes, weights, centres, space, labels, sums, inertia):
     """Assign every row of `planes` (D, n) to the nearest of `centres` (K, D), add up the clusters.
 
     `sums` (K, 1 + D) receives weights and weighted sums, `inertia[0]` the weighted squared
-    distances, `labels` the assignments.
+    distances, `labels` the assignments. `space` is a block of all features, two lines more,
+    and one for labels (int32).
     """
     n_clusters, n_features = centres.shape
-    x = np.zeros((n_features, BLOCK), planes.dtype)
-    distance = np.empty(BLOCK, planes.dtype)
-    nearest = np.empty(BLOCK, planes.dtype)
-    label = np.empty(BLOCK, np.int32)
+    x, lines, label = space
+    distance, nearest = lines[0], lines[1]
     for b in range(0, planes.shape[1], BLOCK):
         n = min(BLOCK, planes.shape[1] - b)
         for d in range(n_features):

@@ -14,18 +14,16 @@ def _fill(source, target):
 
 
 @kernel
-def lloyd_gaps_pass(planes, weights, centres, labels, sums):
+def lloyd_gaps_pass(planes, weights, centres, space, labels, sums):
     """Assign every row of `planes` (D, n) to the nearest of `centres` (K, D) by what it has.
 
     `sums` (K, D, 2) receives for each feature the weight that observed it, and the weighted
     sum; `labels` the assignments. That a row has fewer features makes all its distances smaller
-    alike, and does not matter here.
+    alike, and does not matter here. `space` as in `_kernels.lloyd_pass`.
     """
     n_clusters, n_features = centres.shape
-    x = np.zeros((n_features, BLOCK), planes.dtype)
-    distance = np.empty(BLOCK, planes.dtype)
-    nearest = np.empty(BLOCK, planes.dtype)
-    label = np.empty(BLOCK, np.int32)
+    x, lines, label = space
+    distance, nearest = lines[0], lines[1]
     zero = planes.dtype.type(0)
     for b in range(0, planes.shape[1], BLOCK):
         n = min(BLOCK, planes.shape[1] - b)

@@ -68,7 +68,10 @@ def cdf(
     sign = -1.0 if upper else 1.0
     out = np.empty(values.size)
     if log:
-        log_cdf_of(sign * values.ravel(), np.log(weights), sign * means, deviations, out)
+        terms = np.empty(len(means))
+        log_cdf_of(
+            sign * values.ravel(), np.log(weights), sign * means, deviations, terms, out
+        )  # fmt: skip
     else:
         cdf_of(sign * values.ravel(), weights, sign * means, deviations, out)
     return out.reshape(values.shape)[()]
@@ -140,7 +143,8 @@ def _solved(goals: Array, log_weights: Array, means: Array, deviations: Array) -
     out = np.full(goals.shape, -np.inf)
     some = np.isfinite(goals)
     found = np.empty(np.count_nonzero(some))
-    quantiles_of(np.minimum(goals[some], _LOG_HALF), log_weights, means, deviations, found)
+    terms = np.empty(len(means))
+    quantiles_of(np.minimum(goals[some], _LOG_HALF), log_weights, means, deviations, terms, found)
     out[some] = found
     return out
 

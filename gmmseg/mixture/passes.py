@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import COVARIANCE_TYPES, squared_distances, whitening
-from gmmseg.mixture.rows import Rows, padded_features, row_groups
+from gmmseg.mixture.rows import BLOCK, Rows, padded_features, row_groups
 from gmmseg.mixture.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ class Packed(NamedTuple):
     logs: NDArray[Any]  # (K,) log2 of weight and normalisation
     parameters: Any  # one of the kernels' named tuples
     means: Array  # (K, D) the means as rounded to the kernels' type: moments are about these
+
+    def work_space(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """What the kernels work in: for each call its own, because calls run side by side."""
+        n_components, padded = self.parameters.means.shape
+        lines = (2 * padded, n_components, 3)
+        work, joint, others = (np.empty((n, BLOCK), self.logs.dtype) for n in lines)
+        return work, joint, others
 
 
 def pack(mixture: Mixture, dtype: np.dtype[Any]) -> Packed:
@@ -116,7 +123,7 @@ def statistics_of_rows(
     def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
         em_pass(
             blocks, block, n, rows.weights(row, n), packed.logs, packed.parameters,
-            sums.nk, sums.first, sums.second, sums.log2_likelihood,
+            packed.work_space(), sums.nk, sums.first, sums.second, sums.log2_likelihood,
         )  # fmt: skip
 
     return _summed(rows, mixture, packed, workers, add)
@@ -136,7 +143,7 @@ def statistics_with_shares(
     def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
         given_pass(
             blocks, block, n, shares[:, row : row + n], packed.parameters,
-            sums.nk, sums.first, sums.second,
+            packed.work_space(), sums.nk, sums.first, sums.second,
         )  # fmt: skip
         sums.log2_likelihood[0] = np.nan
 
@@ -209,7 +216,10 @@ def log_certainty_of_rows(
     def task(i: int) -> None:
         for blocks, block, n, row in rows.pieces(*groups[i]):
             weights = rows.weights(row, n)
-            certainty_pass(blocks, block, n, weights, packed.logs, packed.parameters, sums[i])
+            certainty_pass(
+                blocks, block, n, weights, packed.logs, packed.parameters, packed.work_space(),
+                sums[i],
+            )  # fmt: skip
 
     workers.run(task, len(groups))
     log_likelihood, certainty = sums.sum(axis=0) * _LOG2 * rows.weight_unit
@@ -229,7 +239,10 @@ def label_rows(
     packed = packed or pack(mixture, rows.dtype)
 
     def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
-        label_pass(blocks, block, n, packed.logs, packed.parameters, labels[row : row + n])
+        label_pass(
+            blocks, block, n, packed.logs, packed.parameters, packed.work_space(),
+            np.empty(BLOCK, labels.dtype), labels[row : row + n],
+        )  # fmt: skip
 
     _for_all(rows, workers, write)
 
@@ -258,7 +271,8 @@ def odds_rows(
     packed = packed or pack(mixture, rows.dtype)
 
     def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
-        odds_pass(blocks, block, n, packed.logs, packed.parameters, row, out)
+        space = packed.work_space()
+        odds_pass(blocks, block, n, packed.logs, packed.parameters, space, row, out)
 
     _for_all(rows, workers, write)
 
@@ -285,7 +299,10 @@ def _densities(
     packed = packed or pack(mixture, rows.dtype)
 
     def write(blocks: NDArray[Any], block: int, n: int, row: int) -> None:
-        posterior_pass(blocks, block, n, packed.logs, packed.parameters, row, posterior, log2)
+        posterior_pass(
+            blocks, block, n, packed.logs, packed.parameters, packed.work_space(), row, posterior,
+            log2,
+        )  # fmt: skip
 
     _for_all(rows, workers, write)
 

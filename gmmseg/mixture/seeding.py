@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.mixture import Mixture
-from gmmseg.mixture.rows import Rows, row_groups
+from gmmseg.mixture.rows import BLOCK, Rows, row_groups
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE
 
 __all__ = [
@@ -199,19 +199,26 @@ def _lloyd_step(
     """
     labels = np.empty(points.shape[1], np.int32)
     near = centres.astype(points.dtype)
+    space = lloyd_space(len(points), points.dtype)
     if _has_gaps(points):
         from gmmseg.mixture._missing_kernels import lloyd_gaps_pass
 
         sums = np.zeros((*centres.shape, 2))
-        lloyd_gaps_pass(points, weights, near, labels, sums)
+        lloyd_gaps_pass(points, weights, near, space, labels, sums)
         total, first = sums[..., 0], sums[..., 1]
     else:
         from gmmseg.mixture._kernels import lloyd_pass
 
         sums = np.zeros((len(centres), 1 + len(points)))
-        lloyd_pass(points, weights, near, labels, sums, np.zeros(1))
+        lloyd_pass(points, weights, near, space, labels, sums, np.zeros(1))
         total, first = sums[:, :1], sums[:, 1:]
     return labels, np.where(total > 0, first / np.where(total > 0, total, 1.0), centres)
+
+
+def lloyd_space(n_features: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
+    """What the kernels of Lloyd's algorithm work in."""
+    block, lines = np.zeros((n_features, BLOCK), dtype), np.empty((2, BLOCK), dtype)
+    return block, lines, np.empty(BLOCK, np.int32)
 
 
 def _has_gaps(points: NDArray[Any]) -> bool:
