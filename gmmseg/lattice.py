@@ -28,7 +28,7 @@ _TASK = 1 << 17
 LANES = 64
 
 # So many pixels tell the prior as well as more would.
-_ASKED = 1 << 19
+_ASKED = 1 << 17
 _LEAST_WEIGHT = 1e-30
 
 _LOG2E = 1 / math.log(2.0)
