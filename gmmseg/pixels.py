@@ -258,7 +258,7 @@ def _features(
 ) -> NDArray[Any] | LazyRows:
     if spec.is_raw:
         return values  # as they are: no copy
-    if spec.local_mean or spec.local_std or spec.blur:
+    if spec.local_mean or spec.local_std or spec.blur or spec.background:
         return image_features(image, spec)
     lazy = lazy_features(values, spec, image, valid)
     return np.asarray(lazy) if lazy.nbytes <= _HELD else lazy

@@ -1,6 +1,7 @@
 """EM with a spatial prior on a brain volume, against Atropos of ANTs in one run.
 
-    python scripts/benchmark_atropos.py T1_VOLUME --ants PYTHON [--output docs/benchmarks-atropos.md]
+    python scripts/benchmark_atropos.py T1_VOLUME --ants PYTHON
+        [--output docs/benchmarks-atropos.md]
 
 Both find three classes in the voxels over 0, with all 26 neighbours: Atropos with the prior of its
 documentation and five iterations, gmmseg with EM inside the field until it is at rest. PYTHON is

@@ -108,6 +108,7 @@ def test_help_tells_the_defaults(name, capsys):
         (["--local-std", "1,4"], "local_std", (1.0, 4.0)),
         (["--power", "0.5"], "power", 0.5),
         (["--blur", "2"], "blur", 2.0),
+        (["--background", "12"], "background", 12.0),
         (["--covariance", "diag"], "covariance_type", "diag"),
         (["--init", "k-means++"], "init", "k-means++"),
         (["--n-init", "3"], "n_init", 3),
