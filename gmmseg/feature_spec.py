@@ -36,9 +36,9 @@ class FeatureSpec:
     colour_space : {"auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw"}
         "lab" and "luv" are CIE's, white D65 (L 0..100). "lb" is lab without a, from green to red:
         stained nuclei are darker and bluer than what is around them, however red that is. "rgb",
-        "gray" and "ycrcb" are display values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an angle would tear red apart at
-        0 and mean nothing in grey. "raw" takes the bands as they are. "auto" is "lab" for 8 and
-        16-bit colour pictures of three bands, otherwise "raw".
+        "gray" and "ycrcb" are display values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an
+        angle would tear red apart at 0 and mean nothing in grey. "raw" takes the bands as they are.
+        "auto" is "lab" for 8 and 16-bit colour pictures of three bands, otherwise "raw".
     bands : tuple of int, optional
         Chosen bands, from 1, in this order; for a colour space: red, green, blue.
         None = all; for a colour space of a colour image: the first three.

@@ -171,8 +171,8 @@ def test_both_tolerances_have_an_option():
 
 
 def test_no_option_gives_the_preset_as_it_is():
-    for name, preset in PRESETS.items():
-        assert segment_options(parsed("segment", "--preset", name))(GREY) == preset
+    for name in PRESETS:
+        assert segment_options(parsed("segment", "--preset", name))(GREY) == options_for(name, GREY)
     assert segment_options(parsed("segment"))(GREY) == options_for(DEFAULT, GREY)
 
 
