@@ -166,7 +166,7 @@ def subtract_background(plane: NDArray[Any], grid: Grid, scale: float) -> None:
     """Take from `plane` (N,), in place, the level of the surroundings of every pixel.
 
     A local mean of which a pixel is a part with a weight that falls with its distance from it, in
-    local standard deviations (docs/math.md, equation 76). Where a plane is NaN it stays so.
+    local standard deviations (docs/math.md, equations 75, 76). Where a plane is NaN it stays so.
     """
     known = ~np.isnan(plane)
     if not known.any():

@@ -64,8 +64,8 @@ def for_brain(preset: SegmentOptions, image: Image) -> SegmentOptions:
 def separation(image: Image, features: FeatureSpec) -> float:
     """How far apart two classes are, in their common standard deviation.
 
-    The distance of the means of two Gaussians of one covariance, the root of Fisher's criterion; 0
-    where there are no two classes.
+    The distance of the means of two Gaussians of one covariance, the root of Fisher's criterion
+    (equation 77 of docs/math.md); 0 where there are no two classes.
 
     Examples
     --------

@@ -59,7 +59,7 @@ class FeatureSpec:
     background : float
         Lightness (in "raw" and "rgb" every band) is taken from the level of its surroundings, where
         light is uneven or objects lie on others: sigma in pixels of the finest axis, larger than
-        the objects' radius (docs/math.md, equation 76). 0 = off.
+        the objects' radius (docs/math.md, equations 75, 76). 0 = off.
     gaps : {"use", "drop"}
         Pixels that lack some of the chosen bands: "use" what they have, or "drop" them. Colours
         need all their bands: in a colour space such pixels are dropped in any case.
