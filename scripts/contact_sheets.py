@@ -62,8 +62,8 @@ def of_brain(folder: Path) -> Iterator[Row]:
         values, mask, truth = brain.read(folder / "mni152_nilearn", noise)
         image = Image.from_array(values, axes="ZYX", mask=mask, spacing=1.0)
         found = [gmmseg.segment(image, 3, name).labels for name in ("plain", "mri")]
-        plane = values.shape[0] // 2
-        slices = [np.rot90(x[plane]) for x in (values * mask, *found, truth)]
+        middle = values.shape[1] // 2
+        slices = [np.rot90(x[:, middle]) for x in (values * mask, *found, truth)]
         yield [on_screen(slices[0][..., None]), *(coloured(x, 3) for x in slices[1:])]
 
 
