@@ -116,6 +116,10 @@ def _lab(rgb: Planes) -> Planes:
     return np.stack([_lightness(y), np.float32(500) * (x - y), np.float32(200) * (y - z)])
 
 
+def _lb(rgb: Planes) -> Planes:
+    return _lab(rgb)[::2]
+
+
 def _luv(rgb: Planes) -> Planes:
     x, y, z = _weighted(rgb, _TO_XYZ)
     lightness = _lightness(_cube_root(y))
@@ -194,6 +198,7 @@ class Space:
 SPACES = {
     "rgb": Space(("red", "green", "blue"), _display, _same, n_textured=3),
     "lab": Space(("L", "a", "b"), _linear, _lab),
+    "lb": Space(("L", "b"), _linear, _lb),
     "luv": Space(("L", "u", "v"), _linear, _luv),
     "hsv": Space(("V", "S cos H", "S sin H"), _display, _hsv),
     "ycrcb": Space(("Y", "Cr", "Cb"), _display, _ycrcb),

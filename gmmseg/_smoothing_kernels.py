@@ -21,7 +21,8 @@ Conventions of every kernel:
 
 import numpy as np
 
-from gmmseg.mixture._jit import inline, kernel
+from gmmseg.mixture._jit import forced_inline as inline
+from gmmseg.mixture._jit import kernel
 from gmmseg.mixture._kernels import exp2
 
 # Buffers are rounded up to whole vectors, unrolled four times: tails would run one by one.
@@ -75,10 +76,21 @@ def _join(even, odd, pairs):
 
 
 @inline
-def _add_row(row, across, aside, centre, side):
-    for j in range(row.shape[0]):
-        centre[j] += across * row[j]
-        side[j] += aside * row[j]
+def _set_two(above, below, across_above, across_below, aside_above, aside_below, centre, side):
+    for j in range(above.shape[0]):
+        a, b = above[j], below[j]
+        centre[j] = across_above * a + across_below * b
+        side[j] = aside_above * a + aside_below * b
+
+
+@inline
+def _add_three(above, level, below, across, aside, centre, side):
+    across_above, across_level, across_below = across
+    aside_above, aside_level, aside_below = aside
+    for j in range(above.shape[0]):
+        a, b, c = above[j], level[j], below[j]
+        centre[j] += across_above * a + across_level * b + across_below * c
+        side[j] += aside_above * a + aside_level * b + aside_below * c
 
 
 @inline
@@ -96,23 +108,37 @@ def _add_tied(row, edge, tie, out):
 @inline
 def _pull_evenly(plane, ties, z, y, start, stop, centre, side, out):
     """Add to out[:stop - start] what the eight rows around row (z, y) pull with."""
+    # three rows in one loop: one by one, the sums went through memory eight times, and took half
+    # of a sweep. Beyond the image any row does, with ties of zero.
     n_planes, n_rows, n_columns = plane.shape
-    n = stop - start
-    _fill(centre[: n + 2], np.float32(0))
-    _fill(side[: n + 2], np.float32(0))
+    n, shift = stop - start, 1 - start
     low, high = max(start - 1, 0), min(stop + 1, n_columns)
-    shift = 1 - start
-    for dz in range(max(-1, -z), min(2, n_planes - z)):
-        for dy in range(max(-1, -y), min(2, n_rows - y)):
-            across, aside = ties[dz + 1, dy + 1, 0], ties[dz + 1, dy + 1, 1]
-            if (dz == 0 and dy == 0) or (across == 0 and aside == 0):
-                continue
-            _add_row(
-                plane[z + dz, y + dy, low:high],
-                across,
-                aside,
-                centre[low + shift : high + shift],
-                side[low + shift : high + shift],
+    up, down = max(y - 1, 0), min(y + 1, n_rows - 1)
+    has_up, has_down = np.float32(y > 0), np.float32(y < n_rows - 1)
+    for edge in (0, n + 1):  # columns that the image may not have
+        centre[edge] = side[edge] = np.float32(0)
+    c, s = centre[low + shift : high + shift], side[low + shift : high + shift]
+    _set_two(
+        plane[z, up, low:high],
+        plane[z, down, low:high],
+        has_up * ties[1, 0, 0],
+        has_down * ties[1, 2, 0],
+        has_up * ties[1, 0, 1],
+        has_down * ties[1, 2, 1],
+        c,
+        s,
+    )
+    for dz in (-1, 1):
+        if 0 <= z + dz < n_planes:
+            t = ties[dz + 1]
+            _add_three(
+                plane[z + dz, up, low:high],
+                plane[z + dz, y, low:high],
+                plane[z + dz, down, low:high],
+                (has_up * t[0, 0], t[1, 0], has_down * t[2, 0]),
+                (has_up * t[0, 1], t[1, 1], has_down * t[2, 1]),
+                c,
+                s,
             )
     _add_pull(centre[1 : n + 1], side[:n], side[2 : n + 2], out[:n])
 

@@ -17,6 +17,11 @@ from gmmseg._optional import import_optional
 
 #: The window ends at so many sigma; its weight there is 3e-4 of the middle's.
 _REACH = 4.0
+#: Rounds of weights after the first mean: more move the level of the surroundings no farther.
+_ROUNDS = 3
+#: In units of half the range of the values: constant surroundings have no deviation.
+_LEAST_VARIANCE = 1e-12
+_LEAST_WEIGHT = 1e-12
 #: Pixels of a slab, apart from its margins: six float64 temporaries of 8 MiB each.
 _SLAB = 1 << 20
 
@@ -155,6 +160,44 @@ def _local_moments(
         if std is not None:
             variance = smoothed(values**2) / weight - first**2
             std[rows] = np.sqrt(np.maximum(variance, 0)) * unit
+
+
+def subtract_background(plane: NDArray[Any], grid: Grid, scale: float) -> None:
+    """Take from `plane` (N,), in place, the level of the surroundings of every pixel.
+
+    A local mean of which a pixel is a part with a weight that falls with its distance from it, in
+    local standard deviations (docs/math.md, equations 75, 76). Where a plane is NaN it stays so.
+    """
+    known = ~np.isnan(plane)
+    if not known.any():
+        return
+    low, high = float(plane[known].min()), float(plane[known].max())
+    origin, unit = (low + high) / 2, (high - low) / 2 or 1.0
+    values = np.where(known, (plane.astype(np.float64) - origin) / unit, 0.0)
+    weights = known.astype(np.float64)
+    for last in (False,) * _ROUNDS + (True,):
+        mean, variance = _weighted_moments(values, weights, grid, scale)
+        if not last:
+            distance = (values - mean) ** 2 / np.maximum(variance, _LEAST_VARIANCE)
+            weights = known / (1 + distance) ** 2
+    plane -= (mean * unit + origin).astype(plane.dtype)
+
+
+def _weighted_moments(
+    values: NDArray[np.float64], weights: NDArray[np.float64], grid: Grid, scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Local mean and variance (N,) of values (N,) that have weights (N,)."""
+    mean, variance = np.empty((2, len(values)))
+    sigmas, starts = grid.sigmas(scale), grid.row_starts()
+    for inner, outer in grid.slabs(int(_REACH * sigmas[0] + 0.5)):
+        rows = slice(starts[inner.start], starts[inner.stop])
+        around = slice(starts[outer.start], starts[outer.stop])
+        smoothed = _Smoother(grid, sigmas, inner, outer)
+        x, w = values[around], weights[around]
+        total = np.maximum(smoothed(w), _LEAST_WEIGHT)
+        mean[rows] = smoothed(w * x) / total
+        variance[rows] = smoothed(w * x**2) / total - mean[rows] ** 2
+    return mean, variance
 
 
 class _Smoother:

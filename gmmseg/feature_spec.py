@@ -18,7 +18,7 @@ from gmmseg.image import Image
 
 __all__ = ["COLOUR_SPACES", "GAPS", "ColourSpace", "FeatureSpec"]
 
-ColourSpace = Literal["auto", "rgb", "lab", "luv", "hsv", "ycrcb", "gray", "raw"]
+ColourSpace = Literal["auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw"]
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
 
 #: What becomes of pixels of which some bands were not observed.
@@ -33,11 +33,12 @@ class FeatureSpec:
 
     Attributes
     ----------
-    colour_space : {"auto", "rgb", "lab", "luv", "hsv", "ycrcb", "gray", "raw"}
-        "lab" and "luv" are CIE's, white D65 (L 0..100). "rgb", "gray" and "ycrcb" are display
-        values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an angle would tear red apart at
-        0 and mean nothing in grey. "raw" takes the bands as they are. "auto" is "lab" for 8 and
-        16-bit colour pictures of three bands, otherwise "raw".
+    colour_space : {"auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw"}
+        "lab" and "luv" are CIE's, white D65 (L 0..100). "lb" is lab without a, from green to red:
+        stained nuclei are darker and bluer than what is around them, however red that is. "rgb",
+        "gray" and "ycrcb" are display values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an
+        angle would tear red apart at 0 and mean nothing in grey. "raw" takes the bands as they are.
+        "auto" is "lab" for 8 and 16-bit colour pictures of three bands, otherwise "raw".
     bands : tuple of int, optional
         Chosen bands, from 1, in this order; for a colour space: red, green, blue.
         None = all; for a colour space of a colour image: the first three.
@@ -55,6 +56,10 @@ class FeatureSpec:
     blur : float
         Colour features are local means: sigma of their Gaussian window in pixels of the finest
         axis. Texture is taken of what was there before. 0 = off.
+    background : float
+        Lightness (in "raw" and "rgb" every band) is taken from the level of its surroundings, where
+        light is uneven or objects lie on others: sigma in pixels of the finest axis, larger than
+        the objects' radius (docs/math.md, equations 75, 76). 0 = off.
     gaps : {"use", "drop"}
         Pixels that lack some of the chosen bands: "use" what they have, or "drop" them. Colours
         need all their bands: in a colour space such pixels are dropped in any case.
@@ -79,6 +84,7 @@ class FeatureSpec:
     local_std: tuple[float, ...] = ()
     power: float = 1.0
     blur: float = 0.0
+    background: float = 0.0
     gaps: str = "use"
 
     def __post_init__(self) -> None:
@@ -91,6 +97,7 @@ class FeatureSpec:
             "local_std": _check_scales(self.local_std, "local_std"),
             "power": check_real(self.power, "power", minimum=0, exclusive=True),
             "blur": check_real(self.blur, "blur", minimum=0),
+            "background": check_real(self.background, "background", minimum=0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -98,7 +105,9 @@ class FeatureSpec:
     @property
     def is_pointwise(self) -> bool:
         """True when the features depend on the pixel's own values only."""
-        return not (self.position or self.local_mean or self.local_std or self.blur)
+        return not (
+            self.position or self.local_mean or self.local_std or self.blur or self.background
+        )
 
     def resolve(self, image: Image) -> FeatureSpec:
         """The same with "auto" decided, checked against `image`.
@@ -143,6 +152,8 @@ class FeatureSpec:
             for name in textured
         ]
         place = _AXES[-image.ndim :] if spec.position else ()
+        if spec.background:
+            points = (*(f"{name} over surroundings" for name in textured), *points[len(textured) :])
         if spec.blur:
             points = tuple(f"mean {spec.blur:g} of {name}" for name in points)
         return (*points, *texture, *place)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._colour import SPACES
-from gmmseg._texture import Grid, centres, fill_place, fill_texture
+from gmmseg._texture import Grid, centres, fill_place, fill_texture, subtract_background
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
@@ -145,6 +145,9 @@ def image_features(image: Image, spec: FeatureSpec) -> NDArray[Any]:
     points, texture, place = np.split(out, [n_points, n_points + n_texture])
     _fill_points(values, spec, points)
     fill_texture(points[:n_textured], grid, spec.local_mean, spec.local_std, texture)
+    if spec.background:
+        for plane in points[:n_textured]:
+            subtract_background(plane, grid, spec.background)
     if spec.blur:
         fill_texture(points.copy(), grid, (spec.blur,), (), points)
     fill_place(grid, place)

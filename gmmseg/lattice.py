@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,11 +25,14 @@ NEIGHBOURS = {2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}
 # Pixels of one task: large enough that starting it counts for nothing, small enough for threads.
 _TASK = 1 << 17
 
+# At least so many slabs of a volume, or as many as there are pairs of planes.
+_SLABS = 24
+
 # As in the kernels, which are not imported here, because Numba would come with them.
 LANES = 64
 
 # So many pixels tell the prior as well as more would.
-_ASKED = 1 << 19
+_ASKED = 1 << 17
 _LEAST_WEIGHT = 1e-30
 
 _LOG2E = 1 / math.log(2.0)
@@ -288,26 +292,55 @@ def _cut(rows: Order, size: int) -> list[Order]:
 def _phases(shape: tuple[int, ...], spans: Order) -> list[list[Order]]:
     """Rows in phases; the tasks of a phase may run at the same time.
 
-    In a plane even rows come before odd ones, even planes before odd ones. A plane is cut into
-    bands; in a band every odd row follows the even ones around it, while they are in the cache. The
-    last row of a band waits for the next band: it comes in a phase of its own.
+    In a plane even rows come before odd ones, even planes before odd ones. What is odd follows
+    the even ones around it, while they are in the cache.
+    """
+    if shape[0] > 1 and shape[1] * shape[2] <= _TASK:
+        return _phases_of_slabs(shape, spans)
+    return _phases_of_bands(shape, spans)
+
+
+def _phases_of_bands(shape: tuple[int, ...], spans: Order) -> list[list[Order]]:
+    """Tasks are bands of a plane.
+
+    The last row of a band waits for the next band: it comes in a phase of its own.
     """
     band = max(2, _TASK // shape[2] // 2 * 2)
     z, y = spans[:, 0], spans[:, 1]
-    # even rows at 2 y, odd ones just after the even row that follows
-    place = np.where(y % 2 == 0, 2 * y, 2 * y + 3)
     waits = (y % band == band - 1) & (y != shape[1] - 1)
     phases = []
     for parity in (0, 1):
         here = z % 2 == parity
-        inner = np.flatnonzero(here & ~waits)
-        number = z[inner] * shape[1] + y[inner] // band
-        inner = inner[np.lexsort((place[inner], number))]
-        number = z[inner] * shape[1] + y[inner] // band
-        tasks = np.split(spans[inner], np.flatnonzero(np.diff(number)) + 1)
-        seams = _cut(spans[here & waits], band)
-        phases += [phase for phase in ([t for t in tasks if len(t)], seams) if phase]
-    return phases
+        bands = _in_order(spans[here & ~waits], lambda z, y: (z * shape[1] + y // band, _turn(y)))
+        phases += [bands, _cut(spans[here & waits], band)]
+    return [phase for phase in phases if phase]
+
+
+def _phases_of_slabs(shape: tuple[int, ...], spans: Order) -> list[list[Order]]:
+    """Tasks are slabs of small planes: a sweep goes through memory once, not once for each parity.
+
+    The last plane of a slab waits for the next slab.
+    """
+    thick = max(2, shape[0] // _SLABS // 2 * 2)
+    z = spans[:, 0]
+    waits = (z % thick == thick - 1) & (z != shape[0] - 1)
+    slabs = _in_order(spans[~waits], lambda z, y: (z // thick, _turn(z), _turn(y)))
+    seams = _in_order(spans[waits], lambda z, y: (z, _turn(y)))
+    return [phase for phase in (slabs, seams) if phase]
+
+
+def _turn(number: Order) -> Order:
+    """Where rows or planes come: even ones in order, each odd one just after the two around it."""
+    turn: Order = np.where(number % 2 == 0, 2 * number, 2 * number + 3)
+    return turn
+
+
+def _in_order(spans: Order, keys: Callable[[Order, Order], tuple[Order, ...]]) -> list[Order]:
+    """Rows sorted by keys, cut into tasks where the first key changes."""
+    columns = keys(spans[:, 0], spans[:, 1])
+    order = np.lexsort(columns[::-1])
+    cuts = np.flatnonzero(np.diff(columns[0][order])) + 1
+    return [task for task in np.split(spans[order], cuts) if len(task)]
 
 
 def check_planes(planes: Any, name: str) -> Planes:

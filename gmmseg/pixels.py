@@ -81,9 +81,12 @@ class PixelRows:
         float32 with three spatial axes: what `gmmseg.lattice` works on.
         """
         shape = (1,) * (3 - len(self._shape)) + self._shape
-        out = np.empty((len(per_row), *shape), np.float32)
+        out = np.zeros((len(per_row), *shape), np.float32)
+        used: Any = ... if self._valid is None else self._valid.reshape(shape)
         for plane, values in zip(out, per_row, strict=True):
-            plane[:] = self.put_back(np.ascontiguousarray(values, np.float32)).reshape(shape)
+            rows = np.ascontiguousarray(values, np.float32)
+            rows = rows if self._distinct is None else self._distinct.spread(rows)
+            plane[used] = rows.reshape(shape) if self._valid is None else rows
         return out
 
     def of_used(self, planes: NDArray[Any]) -> NDArray[Any]:
@@ -255,7 +258,7 @@ def _features(
 ) -> NDArray[Any] | LazyRows:
     if spec.is_raw:
         return values  # as they are: no copy
-    if spec.local_mean or spec.local_std or spec.blur:
+    if spec.local_mean or spec.local_std or spec.blur or spec.background:
         return image_features(image, spec)
     lazy = lazy_features(values, spec, image, valid)
     return np.asarray(lazy) if lazy.nbytes <= _HELD else lazy

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FieldFit", "fit_field", "smooth_image", "within_classes"]
 
 #: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
-_AT_REST = 1e-3
+_AT_REST = 2e-3
 
 
 _LEAST = 1e-300

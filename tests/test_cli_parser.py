@@ -110,6 +110,7 @@ def test_help_tells_the_defaults(name, capsys):
         (["--local-std", "1,4"], "local_std", (1.0, 4.0)),
         (["--power", "0.5"], "power", 0.5),
         (["--blur", "2"], "blur", 2.0),
+        (["--background", "12"], "background", 12.0),
         (["--covariance", "diag"], "covariance_type", "diag"),
         (["--init", "k-means++"], "init", "k-means++"),
         (["--n-init", "3"], "n_init", 3),
@@ -172,8 +173,8 @@ def test_both_tolerances_have_an_option():
 
 
 def test_no_option_gives_the_preset_as_it_is():
-    for name, preset in PRESETS.items():
-        assert segment_options(parsed("segment", "--preset", name))(GREY) == preset
+    for name in PRESETS:
+        assert segment_options(parsed("segment", "--preset", name))(GREY) == options_for(name, GREY)
     assert segment_options(parsed("segment"))(GREY) == options_for(DEFAULT, GREY)
 
 

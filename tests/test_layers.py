@@ -54,6 +54,7 @@ LAYERS = (
     ("bridges/", 3),
     ("options.py", 4),
     ("many_images.py", 4),
+    ("adapted.py", 4),
     ("presets.py", 4),
     ("pipeline.py", 4),
     ("diagnosis.py", 4),

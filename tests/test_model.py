@@ -240,7 +240,7 @@ def test_a_newer_version_is_told_politely(tmp_path, model):
         ({"labels": [-1, 1]}, "labels must give each of the 2 components one of 1..k"),
         ({"provenance": []}, "provenance must be an object, got list."),
         ({"features": None}, "features must be an object, got NoneType."),
-        ({"features": {}}, "features: the entry 'bands' is missing."),
+        ({"features": {}}, "features: the entry 'background' is missing."),
         ({"mixture": None}, "a mixture must have exactly the keys covariance_type, "),
         ({"mixture": {}}, "a mixture must have exactly the keys covariance_type, "),
     ],

@@ -216,6 +216,15 @@ def add_features(parser: ArgumentParser, word: str = "default") -> None:
         f"pixels ({word}: {default.blur:g}, off)",
     )
     group.add_argument(
+        "--background",
+        metavar="S",
+        type=float,
+        default=default.background,
+        help="take lightness from the level of its surroundings, where light is uneven: sigma of "
+        f"the window in pixels, larger than the objects' radius ({word}: "
+        f"{default.background:g}, off)",
+    )
+    group.add_argument(
         "--gaps",
         choices=GAPS,
         default=default.gaps,

@@ -20,7 +20,15 @@ from typing import Any, TypeVar
 
 from gmmseg.mixture import _code_files, _machine_code
 
-__all__ = ["Kernel", "from_numba", "inline", "kernel", "overload", "telling_of_compilation"]
+__all__ = [
+    "Kernel",
+    "forced_inline",
+    "from_numba",
+    "inline",
+    "kernel",
+    "overload",
+    "telling_of_compilation",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Call = Callable[[tuple[Any, ...], list[Any]], Any]
@@ -140,11 +148,23 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile `function` as a part of the kernels that call it."""
+    return _part(function, {})
 
+
+def forced_inline(function: Callable[..., Any]) -> Any:
+    """Compile `function` as a part of its callers that LLVM takes for too long to be inlined.
+
+    Where calls cost more than the work: an array is seven arguments, and a row of a volume takes
+    some fifty calls (1250 ns instead of 650 for 91 voxels).
+    """
+    return _part(function, {"forceinline": True})
+
+
+def _part(function: Callable[..., Any], more: dict[str, Any]) -> Any:
     def make() -> Any:
         from numba import njit
 
-        return njit(function, **_OPTIONS)
+        return njit(function, **_OPTIONS, **more)
 
     return _Deferred(make)
 

@@ -25,7 +25,7 @@ def cases(folder: Path) -> list[dict[str, Any]]:
 
 
 def evaluate(case: dict[str, Any]) -> list[dict[str, Any]]:
-    values, mask, truth = _read(case["folder"], case["noise"])
+    values, mask, truth = read(case["folder"], case["noise"])
     image = Image.from_array(values, axes="ZYX", mask=mask, spacing=1.0)
     inside = values[mask][:, None]
     labels = {
@@ -58,7 +58,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
-def _read(folder: Path, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read(folder: Path, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values, the brain, and the truth; noise is Rician, its sigma a share of the range."""
     import nibabel
 

@@ -43,7 +43,7 @@ def evaluate(case: dict[str, Any]) -> list[dict[str, Any]]:
         "gmmseg --preset microscopy": peers.ours(colour, 2, "microscopy"),
     }
     return [
-        {"method": m, "case": case, "scores": (dice(_lesser(found), truth),)}
+        {"method": m, "case": case, "scores": (dice(lesser(found), truth),)}
         for m, found in labels.items()
     ]
 
@@ -56,7 +56,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _lesser(labels: np.ndarray) -> np.ndarray:
+def lesser(labels: np.ndarray) -> np.ndarray:
     """The class of the lesser area is the foreground: no truth is needed to say so."""
     second = labels == labels.max()
     return second if second.mean() <= 0.5 else ~second

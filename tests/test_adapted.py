@@ -1,0 +1,172 @@
+"""What presets leave to the image: features of micrographs, smoothing of brains."""
+
+import numpy as np
+import pytest
+
+import gmmseg
+from gmmseg.adapted import noise_share, separation
+from gmmseg.errors import GmmsegError
+from gmmseg.feature_spec import FeatureSpec
+from gmmseg.features import image_features
+from gmmseg.image import Image
+from gmmseg.presets import AUTOMATIC, PRESETS, options_for
+
+
+def spots(rng, shape=(120, 160), radius=6):
+    """True in discs that do not touch."""
+    grid = np.indices(shape)
+    inside = np.zeros(shape, bool)
+    for row in range(20, shape[0], 40):
+        for col in range(20, shape[1], 40):
+            centre = np.array([row, col]) + rng.integers(-6, 7, 2)
+            inside |= ((grid - centre[:, None, None]) ** 2).sum(axis=0) < radius**2
+    return inside
+
+
+def micrograph(glow=0.0, seed=0):
+    """Counts of photons from discs on a dark ground that may glow in a corner, and the discs."""
+    rng = np.random.default_rng(seed)
+    inside = spots(rng)
+    row, col = np.indices(inside.shape)
+    uneven = glow * np.exp(-(row**2 + col**2) / (2 * 70.0**2))
+    return rng.poisson(6 + uneven + 40 * inside).clip(0, 255).astype(np.uint8), inside
+
+
+def dice(labels, truth):
+    found = labels == 1
+    found = found if found.mean() < 0.5 else ~found
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
+
+
+def test_uneven_light_is_taken_away_where_it_is():
+    even, inside = micrograph()
+    assert options_for("microscopy", Image.from_array(even)).features.background == 0
+    uneven, _ = micrograph(glow=120)
+    options = options_for("microscopy", Image.from_array(uneven))
+    assert options.features.background > 0
+    for picture in (even, uneven):
+        assert dice(gmmseg.segment(picture, 2, "microscopy").labels, inside) > 0.9
+    plain = gmmseg.segment(uneven, 2, PRESETS["microscopy"]).labels
+    assert dice(plain, inside) < 0.5
+
+
+def test_a_bright_ground_lets_light_through():
+    dark, _ = micrograph()
+    features = options_for("microscopy", Image.from_array(255 - dark)).features
+    assert (features.colour_space, features.power) == ("gray", 1.0)
+    assert options_for("microscopy", Image.from_array(dark)).features.power < 1
+
+
+def test_stains_are_told_apart_by_lightness_and_blue():
+    grey, _ = micrograph()
+    coloured = np.stack([grey, grey // 2, 255 - grey], axis=2)
+    assert options_for("microscopy", Image.from_array(coloured)).features.colour_space == "lb"
+    thrice = np.repeat(grey[..., None], 3, axis=2)
+    assert options_for("microscopy", Image.from_array(thrice)).features.colour_space == "gray"
+
+
+def test_a_micrograph_without_anything_on_it():
+    image = Image.from_array(np.full((20, 30), 7, np.uint8))
+    assert options_for("microscopy", image).features.background == 0
+
+
+def test_nothing_used_is_told_by_those_who_read_the_pixels():
+    image = Image.from_array(np.ones((5, 6)), mask=np.zeros((5, 6), bool))
+    assert noise_share(image) == 0
+    with pytest.raises(GmmsegError, match="no pixel may be used"):
+        options_for("microscopy", image)
+
+
+def test_separation_does_not_depend_on_units():
+    picture, _ = micrograph()
+    raw = FeatureSpec(colour_space="raw")
+    one, other = (
+        separation(Image.from_array(values), raw)
+        for values in (picture.astype(float), picture * 1000.0 - 4)
+    )
+    assert one == pytest.approx(other, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(90, 100), (40, 50, 60)])
+@pytest.mark.parametrize("sigma", [0.5, 3.0])
+def test_the_share_of_noise(shape, sigma):
+    rng = np.random.default_rng(0)
+    steps = np.kron(rng.normal(0, 4, [-(-n // 10) for n in shape]), np.ones((10,) * len(shape)))
+    clean = steps[tuple(slice(n) for n in shape)]
+    noisy = clean + rng.normal(0, sigma, shape)
+    mask = np.ones(shape, bool)
+    mask[..., :5] = False
+    image = Image.from_array(noisy, axes="ZYX"[-len(shape) :], mask=mask)
+    expected = sigma**2 / noisy[mask].var()
+    assert noise_share(image) == pytest.approx(expected, rel=0.35)  # edges count as noise, too
+
+
+def test_a_noisy_brain_is_smoothed_inside_em_a_clean_one_after():
+    rng = np.random.default_rng(0)
+    brain = np.kron(rng.choice([60.0, 120.0, 180.0], (5, 6, 7)), np.ones((6, 6, 6)))
+    for sigma, inside in ((2.0, False), (50.0, True)):
+        image = Image.from_array(brain + rng.normal(0, sigma, brain.shape), axes="ZYX")
+        assert options_for("mri", image).smoothing.inside == inside
+        assert options_for(AUTOMATIC, image) == options_for("mri", image)
+
+
+def naive_level(values, sigma, rounds=3):
+    """Equation 76, pixel by pixel."""
+    rows, cols = np.indices(values.shape)
+    weights = np.ones(values.shape)
+    for last in (False,) * rounds + (True,):
+        mean, variance = np.empty((2, *values.shape))
+        for i, j in np.ndindex(values.shape):
+            near = (abs(rows - i) <= int(4 * sigma + 0.5)) & (abs(cols - j) <= int(4 * sigma + 0.5))
+            g = near * weights * np.exp(-((rows - i) ** 2 + (cols - j) ** 2) / (2 * sigma**2))
+            mean[i, j] = (g * values).sum() / g.sum()
+            variance[i, j] = (g * values**2).sum() / g.sum() - mean[i, j] ** 2
+        if not last:
+            weights = 1 / (1 + (values - mean) ** 2 / variance) ** 2
+    return mean
+
+
+def test_the_level_of_the_surroundings():
+    values = np.random.default_rng(0).normal(size=(12, 15)) * 3 + 50
+    spec = FeatureSpec(background=1.5)
+    found = image_features(Image.from_array(values), spec)[:, 0].reshape(values.shape)
+    np.testing.assert_allclose(found, values - naive_level(values, 1.5), atol=1e-6)
+    assert spec.names(Image.from_array(values)) == ("band 1 over surroundings",)
+
+
+def test_surroundings_are_pixels_that_are_used():
+    values = np.random.default_rng(0).normal(size=(20, 24))
+    mask = np.ones(values.shape, bool)
+    mask[:, 10:14] = False
+    wild = np.where(mask, values, 1e9)
+    spec = FeatureSpec(background=2.0)
+    one, other = (image_features(Image.from_array(v, mask=mask), spec) for v in (values, wild))
+    np.testing.assert_array_equal(one, other)
+    flat = image_features(Image.from_array(np.full((9, 9), 3.0)), spec)
+    np.testing.assert_array_equal(flat, 0.0)
+
+
+def test_gaps_stay_gaps_over_their_surroundings():
+    values = np.random.default_rng(0).normal(size=(8, 9, 2))
+    values[3, 4, 1] = np.nan
+    found = image_features(
+        Image.from_array(values, axes="YXC"), FeatureSpec(colour_space="raw", background=2.0)
+    ).reshape(8, 9, 2)
+    assert np.isnan(found[3, 4, 1])
+    assert np.isfinite(np.delete(found.reshape(-1), (3 * 9 + 4) * 2 + 1)).all()
+
+
+def test_only_lightness_is_taken_from_its_surroundings():
+    picture = np.random.default_rng(0).integers(0, 255, (9, 10, 3), dtype=np.uint8)
+    image = Image.from_array(picture)
+    plain, level = (
+        image_features(image, FeatureSpec(colour_space="lab", background=b)) for b in (0, 2.0)
+    )
+    np.testing.assert_array_equal(plain[:, 1:], level[:, 1:])
+    assert np.abs(level[:, 0]).mean() < plain[:, 0].mean()
+
+
+def test_lb_is_lab_without_a():
+    image = Image.from_array(np.random.default_rng(0).integers(0, 255, (9, 10, 3), dtype=np.uint8))
+    lab, lb = (image_features(image, FeatureSpec(colour_space=space)) for space in ("lab", "lb"))
+    np.testing.assert_array_equal(lb, lab[:, [0, 2]])
