@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -55,6 +56,11 @@ class FeatureSpec:
     blur : float
         Colour features are local means: sigma of their Gaussian window in pixels of the finest
         axis. Texture is taken of what was there before. 0 = off.
+    working_pixels : int
+        Pictures of at least four times as many pixels are segmented on a coarser grid, of the
+        means of squares of pixels, as large as they may be for so many squares; labels and
+        probabilities are then enlarged. Blur and texture are in pixels of that grid. 0 = off, as
+        where the user gives hints or a box, and for volumes.
     gaps : {"use", "drop"}
         Pixels that lack some of the chosen bands: "use" what they have, or "drop" them. Colours
         need all their bands: in a colour space such pixels are dropped in any case.
@@ -79,6 +85,7 @@ class FeatureSpec:
     local_std: tuple[float, ...] = ()
     power: float = 1.0
     blur: float = 0.0
+    working_pixels: int = 0
     gaps: str = "use"
 
     def __post_init__(self) -> None:
@@ -91,6 +98,7 @@ class FeatureSpec:
             "local_std": _check_scales(self.local_std, "local_std"),
             "power": check_real(self.power, "power", minimum=0, exclusive=True),
             "blur": check_real(self.blur, "blur", minimum=0),
+            "working_pixels": check_integer(self.working_pixels, "working_pixels", minimum=0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -99,6 +107,18 @@ class FeatureSpec:
     def is_pointwise(self) -> bool:
         """True when the features depend on the pixel's own values only."""
         return not (self.position or self.local_mean or self.local_std or self.blur)
+
+    def step(self, shape: tuple[int, ...]) -> int:
+        """Side, in pixels, of the squares of the grid that an image of `shape` is segmented on.
+
+        Examples
+        --------
+        >>> FeatureSpec(working_pixels=150_000).step((3000, 4000))
+        8
+        """
+        if self.working_pixels == 0 or len(shape) != 2:
+            return 1
+        return max(1, math.isqrt(math.prod(shape) // self.working_pixels))
 
     def resolve(self, image: Image) -> FeatureSpec:
         """The same with "auto" decided, checked against `image`.
