@@ -39,7 +39,7 @@ class EnlargedSegmentation(Segmentation):
         return self.model.features.valid(self.image)
 
     @property
-    def smoothed(self) -> Smoothed | None:  # type: ignore[override]
+    def smoothed(self) -> Smoothed | None:
         """What smoothing found on the coarser grid."""
         return self._coarse.smoothed
 

@@ -250,6 +250,12 @@ class FeatureSpec:
         known = image.band_names or tuple(f"band {i + 1}" for i in range(image.n_bands))
         return tuple(known[i] for i in self.chosen(image))
 
+    def n_points(self, n_features: int) -> int:
+        """How many of so many features, but for the place, are colours or bands."""
+        if self.colour_space in SPACES:
+            return len(SPACES[self.colour_space].names)
+        return n_features // (1 + len(self.local_mean) + len(self.local_std))
+
     def n_textured(self, n_points: int) -> int:
         """How many of the colour features have their local mean and std taken."""
         return n_points if self.colour_space == "raw" else SPACES[self.colour_space].n_textured

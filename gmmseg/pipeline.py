@@ -105,7 +105,7 @@ def segment(
     ([1, 2], 0.67)
     """
     picture = as_image(image, mask, spacing, axes)
-    options = options_for(options, picture)
+    options = options_for(options, picture, boxed=box is not None)
     guided = hints is not None or box is not None  # by what is known of single pixels
     options = _resolved(options, [picture], fine=guided)
     coarse = on_working_grid(picture, options.features)

@@ -162,9 +162,8 @@ def _bilinear(
 ) -> NDArray[np.float32]:
     low, high, share = (part[along] for part in _places(along.stop, step, planes.shape[1]))
     rows = planes[:, low] * (1 - share)[:, None] + planes[:, high] * share[:, None]
-    low, high, share = _places(n_columns, step, planes.shape[2])
-    found: NDArray[np.float32] = rows[..., low] * (1 - share) + rows[..., high] * share
-    return found
+    left, right, across = _places(n_columns, step, planes.shape[2])
+    return np.asarray(rows[..., left] * (1 - across) + rows[..., right] * across, np.float32)
 
 
 def _places(

@@ -61,7 +61,8 @@ def segment_options(args: Namespace) -> Callable[[Image], SegmentOptions]:
 
     for preset in PRESETS.values():  # what breaks a rule is told before anything is read
         chosen(preset)
-    return lambda image: chosen(options_for(args.preset, image))
+    boxed = getattr(args, "box", None) is not None
+    return lambda image: chosen(options_for(args.preset, image, boxed=boxed))
 
 
 def add_preset(parser: ArgumentParser) -> None:
@@ -75,6 +76,7 @@ def add_preset(parser: ArgumentParser) -> None:
     )
     add_selection(parser)
     add_features(parser, "plain")
+    _add_working_grid(parser)
     add_em(parser, "plain")
     add_merging(parser)
     add_smoothing(parser, "plain")
@@ -221,6 +223,21 @@ def add_features(parser: ArgumentParser, word: str = "default") -> None:
         default=default.gaps,
         help="pixels that lack some of the bands (nodata, nan): use what they have, or drop "
         f"them; in a colour space they are dropped in any case ({word}: {default.gaps})",
+    )
+
+
+def _add_working_grid(parser: ArgumentParser) -> None:
+    """What of `FeatureSpec` is of labels alone."""
+    default = FeatureSpec()
+    group = parser.add_argument_group("large pictures")
+    group.add_argument(
+        "--working-pixels",
+        metavar="N",
+        type=int,
+        default=default.working_pixels,
+        help="segment pictures of four times as many pixels on a coarser grid of about N squares; "
+        "blur and texture are in pixels of that grid. 0: every pixel for itself "
+        f"(plain: {default.working_pixels})",
     )
 
 
