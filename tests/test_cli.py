@@ -69,7 +69,7 @@ def test_the_main_job(run, photo):
     assert names() == ["photo.png", "photo_labels.png", "photo_overlay.png"]
     labels = labels_of("photo_labels.png")
     assert labels.dtype == np.uint8
-    assert (labels == np.repeat([1, 2, 3], 20)).mean() > 0.99
+    assert (labels == np.repeat([1, 2, 3], 20)).mean() > 0.95  # a column at each border
     overlay = read_image("photo_overlay.png").data
     assert overlay.shape[0] > 40  # the legend
     assert overlay.shape[2] == 3

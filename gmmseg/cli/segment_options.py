@@ -81,7 +81,7 @@ def add_preset(parser: ArgumentParser) -> None:
     add_merging(parser)
     add_smoothing(parser, "plain")
     add_regions(parser)
-    kinds = (FeatureSpec, EMOptions, SmoothingOptions, MergeOptions, RegionOptions)
+    kinds = (SelectOptions, FeatureSpec, EMOptions, SmoothingOptions, MergeOptions, RegionOptions)
     decided = {field.name for kind in kinds for field in fields(kind)} | {"smooth_tol"}
     for action in parser._actions:  # set_defaults would store the marker itself as a value
         if action.dest in decided:
@@ -140,21 +140,21 @@ def add_selection(parser: ArgumentParser) -> None:
         metavar="A-B",
         type=range_of,
         default=default.k_range,
-        help=f"numbers of classes to compare (default: {default.k_range[0]}-{default.k_range[-1]})",
+        help=f"numbers of classes to compare (plain: {default.k_range[0]}-{default.k_range[-1]})",
     )
     group.add_argument(
         "--covariance-types",
         metavar="T[,T...]",
         type=comma_separated(str, "covariance types"),
         default=default.covariance_types,
-        help="covariance types to compare (default: only the one that is fitted otherwise)",
+        help="covariance types to compare (plain: only the one that is fitted otherwise)",
     )
     group.add_argument(
         "--by",
         choices=SELECT_BY,
         default=default.by,
         help="the criterion: bic_effective is BIC for as many pixels as are independent "
-        f"(default: {default.by})",
+        f"(plain: {default.by})",
     )
 
 
