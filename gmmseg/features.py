@@ -249,8 +249,9 @@ def start_scale(deviations: NDArray[Any], spec: FeatureSpec, ndim: int) -> NDArr
     the metric of the colour space is kept. Raw bands each get 1 / their own, so that units do not
     matter. Texture has the scale of the colour or band that it is of, a local deviation twice that:
     a pattern of two values that differ by h has a deviation of h / 2. (With scales of their own the
-    few pixels along the edges of an image without texture would be clusters.) Place shares one scale, `FeatureSpec.position` / the largest deviation
-    among its axes. A feature that does not vary gets 0.
+    few pixels along the edges of an image without texture would be clusters.) Place shares one
+    scale, `FeatureSpec.position` / the largest deviation among its axes. A feature that does not
+    vary gets 0.
 
     Parameters
     ----------

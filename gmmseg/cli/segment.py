@@ -67,7 +67,8 @@ def run(args: Namespace) -> int:
 def _most_classes(args: Namespace, hints: NDArray[Any] | None) -> int:
     """How many classes there will be, or may be."""
     if args.k is not None:
-        return max(getattr(args, "k_range", _MOST_CHOSEN)) if args.k == AUTO else int(args.k)
+        most = max(args.k_range) if hasattr(args, "k_range") else _MOST_CHOSEN
+        return most if args.k == AUTO else int(args.k)
     if hints is not None:
         return max(1, int(hints.max()))
     if args.box is not None:
