@@ -206,7 +206,7 @@ def test_many_classes(k, dtype):
 @pytest.mark.parametrize("seed", range(3))
 def test_labels_go_from_dark_to_bright(seed):
     values = picture(bands=3, k=4, seed=seed)[0].astype(np.uint8)
-    seg = gmmseg.segment(values, 4)
+    seg = gmmseg.segment(values, 4, "plain")
     assert seg.model.labels == (1, 2, 3, 4)
     assert (np.diff(seg.mixture.means[:, 0]) > 0).all()
     assert np.diff([row.mean[0] for row in seg.table]).min() > 0
