@@ -41,12 +41,13 @@ PRESETS: Mapping[str, SegmentOptions] = MappingProxyType(
         # scale of 4 pixels .607, .796, 1.68, at two .611, .795, 1.65 (17 photos); without joining
         # like regions .581, .790, 1.80, nearer than 2.5, 3, 3.5 .594, .612, .605 (34). A covariance
         # for each class, ties that edges weaken, place, and costs of joining by size or by the
-        # contrast along the border were not better. People see more than three kinds of things: of
-        # 1 to 10 classes k="auto" took too few. The grid is the size of those photos.
+        # contrast along the border were not better. With the scale of colours for texture in the
+        # start: .623, .813, 1.62 (31). k="auto" among 1 to 8 classes .590, .764, 1.70, among 4 to 8
+        # .618, .801, 1.67. The grid is the size of those photos.
         "photo": SegmentOptions(
             features=FeatureSpec(blur=2.0, local_std=(2.0, 6.0), working_pixels=150_000),
             em=_TIED,
-            selection=SelectOptions(k_range=tuple(range(4, 11))),
+            selection=SelectOptions(k_range=tuple(range(4, 9))),
             smoothing=SmoothingOptions(beta=1.5),
             regions=RegionOptions(min_area="0.75 %", merge_distance=3.0),
         ),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gmmseg.cli.console import Console
 from gmmseg.cli.values import comma_separated, positive_integer
+from gmmseg.diagnosis import cache_folder
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import printable
 from gmmseg.mixture.options import EMOptions
@@ -72,7 +73,8 @@ def run(args: Namespace) -> int:
         )
         _ = result.labels, result.regions
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
-    console.say(f"they are kept in {printable(_cache_folder())}")
+    nowhere = "memory only: no cache folder is writable"
+    console.say(f"they are kept in {printable(cache_folder() or nowhere)}")
     return 0
 
 
@@ -99,9 +101,3 @@ def _photo() -> SegmentOptions:
     """The preset of photos on a grid so coarse that a small picture is enlarged."""
     preset = PRESETS["photo"]
     return replace(preset, features=replace(preset.features, working_pixels=1000))
-
-
-def _cache_folder() -> str:
-    from gmmseg.mixture._kernels import em_pass
-
-    return em_pass.stats.cache_path or "memory only: no cache folder is writable"
