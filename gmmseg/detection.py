@@ -287,6 +287,11 @@ def _of_image(picture: Image, features: FeatureSpec, model: Model | None) -> _Da
     if model is not None:
         model.check_image(picture)
     spec = features.resolve(picture) if model is None else model.features
+    if spec.step(picture.shape) > 1:
+        raise InvalidParameterError(
+            "working_pixels must be 0 here: anomalies are sought in every pixel. Fit a model "
+            "without it."
+        )
     rows = pixel_rows(picture, spec)
     metric = partial(start_scale, spec=spec, ndim=picture.ndim)
     names = spec.names(picture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -60,6 +61,11 @@ class FeatureSpec:
         Lightness (in "raw" and "rgb" every band) is taken from the level of its surroundings, where
         light is uneven or objects lie on others: sigma in pixels of the finest axis, larger than
         the objects' radius (docs/math.md, equations 75, 76). 0 = off.
+    working_pixels : int
+        Pictures of at least four times as many pixels are segmented on a coarser grid, of the
+        means of squares of pixels, as large as they may be for so many squares; labels and
+        probabilities are then enlarged. Blur and texture are in pixels of that grid. 0 = off, as
+        where the user gives hints or a box, and for volumes.
     gaps : {"use", "drop"}
         Pixels that lack some of the chosen bands: "use" what they have, or "drop" them. Colours
         need all their bands: in a colour space such pixels are dropped in any case.
@@ -85,6 +91,7 @@ class FeatureSpec:
     power: float = 1.0
     blur: float = 0.0
     background: float = 0.0
+    working_pixels: int = 0
     gaps: str = "use"
 
     def __post_init__(self) -> None:
@@ -98,6 +105,7 @@ class FeatureSpec:
             "power": check_real(self.power, "power", minimum=0, exclusive=True),
             "blur": check_real(self.blur, "blur", minimum=0),
             "background": check_real(self.background, "background", minimum=0),
+            "working_pixels": check_integer(self.working_pixels, "working_pixels", minimum=0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -108,6 +116,18 @@ class FeatureSpec:
         return not (
             self.position or self.local_mean or self.local_std or self.blur or self.background
         )
+
+    def step(self, shape: tuple[int, ...]) -> int:
+        """Side, in pixels, of the squares of the grid that an image of `shape` is segmented on.
+
+        Examples
+        --------
+        >>> FeatureSpec(working_pixels=150_000).step((3000, 4000))
+        8
+        """
+        if self.working_pixels == 0 or len(shape) != 2:
+            return 1
+        return max(1, math.isqrt(math.prod(shape) // self.working_pixels))
 
     def resolve(self, image: Image) -> FeatureSpec:
         """The same with "auto" decided, checked against `image`.
@@ -240,6 +260,12 @@ class FeatureSpec:
             return SPACES[self.colour_space].names
         known = image.band_names or tuple(f"band {i + 1}" for i in range(image.n_bands))
         return tuple(known[i] for i in self.chosen(image))
+
+    def n_points(self, n_features: int) -> int:
+        """How many of so many features, but for the place, are colours or bands."""
+        if self.colour_space in SPACES:
+            return len(SPACES[self.colour_space].names)
+        return n_features // (1 + len(self.local_mean) + len(self.local_std))
 
     def n_textured(self, n_points: int) -> int:
         """How many of the colour features have their local mean and std taken."""

@@ -249,9 +249,12 @@ def start_scale(deviations: NDArray[Any], spec: FeatureSpec, ndim: int) -> NDArr
     """What to multiply each feature by before k-means measures distances.
 
     Colours of one space share one scale, 1 / the largest standard deviation among them, so that
-    the metric of the colour space is kept. Raw bands and textures each get 1 / their own, so that
-    units do not matter. Place shares one scale, `FeatureSpec.position` / the largest deviation
-    among its axes. A feature that does not vary gets 0.
+    the metric of the colour space is kept. Raw bands each get 1 / their own, so that units do not
+    matter. Texture has the scale of the colour or band that it is of, a local deviation twice that:
+    a pattern of two values that differ by h has a deviation of h / 2. (With scales of their own the
+    few pixels along the edges of an image without texture would be clusters.) Place shares one
+    scale, `FeatureSpec.position` / the largest deviation among its axes. A feature that does not
+    vary gets 0.
 
     Parameters
     ----------
@@ -273,14 +276,22 @@ def start_scale(deviations: NDArray[Any], spec: FeatureSpec, ndim: int) -> NDArr
     array([0.5, 0. ])
     """
     _check_resolved(spec)
-    stds = np.array(deviations, dtype=np.float64)
-    n_features = len(stds)
+    own = np.array(deviations, dtype=np.float64)
+    n_features = len(own)
     n_place = ndim if spec.position else 0
-    space = SPACES.get(spec.colour_space)
+    n_means, n_stds = len(spec.local_mean), len(spec.local_std)
+    points, texture, place = np.split(
+        own, [spec.n_points(n_features - n_place), n_features - n_place]
+    )
+    if spec.colour_space in SPACES:
+        points[:] = points.max(initial=0)
+    textured = np.tile(points[: spec.n_textured(len(points))], n_means + n_stds)
+    np.copyto(texture, textured, where=textured > 0)
+    place[:] = place.max(initial=0)
     weights = np.ones(n_features)
+    weights[n_features - n_place - len(texture) * n_stds // max(n_means + n_stds, 1) :] = 2.0
     weights[n_features - n_place :] = spec.position
-    for group in (slice(len(space.names) if space else 0), slice(n_features - n_place, None)):
-        stds[group] = stds[group].max(initial=0)
+    stds = np.concatenate([points, texture, place])
     scale: NDArray[np.float64] = np.divide(weights, stds, out=np.zeros(n_features), where=stds > 0)
     return scale
 

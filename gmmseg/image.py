@@ -208,7 +208,7 @@ class Image:
         combine = np.logical_and if complete else np.logical_or
 
         def usable(part: slice) -> NDArray[np.bool_]:
-            seen = reduce(combine, (self._observed_in(part, band) for band in bands))
+            seen = reduce(combine, (self.observed_in(part, band) for band in bands))
             return seen if self.mask is None else seen & self.mask[part]
 
         if self.data.dtype.kind == "f" or self.missing is not None:
@@ -219,7 +219,7 @@ class Image:
         """True where a band (from 0) was observed, of `shape`; None when it was everywhere."""
         if self.data.dtype.kind != "f" and self.missing is None:
             return None
-        return self._by_slabs(lambda part: self._observed_in(part, band))
+        return self._by_slabs(lambda part: self.observed_in(part, band))
 
     def slabs(self, n_pixels: int = _SLAB) -> Iterator[slice]:
         """Cut the first axis into parts of about so many pixels."""
@@ -237,7 +237,7 @@ class Image:
                 found[part] = here
         return found
 
-    def _observed_in(self, part: slice, band: int) -> NDArray[np.bool_]:
+    def observed_in(self, part: slice, band: int) -> NDArray[np.bool_]:
         values = self.data[part][..., band]
         seen = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
         if self.missing is not None:

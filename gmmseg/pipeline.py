@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from gmmseg._check import check_integer
 from gmmseg.autocorrelation import effective_number
+from gmmseg.enlarged import EnlargedSegmentation
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
@@ -29,6 +30,7 @@ from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.presets import DEFAULT, options_for
 from gmmseg.random_field import fit_field
 from gmmseg.segmentation import Segmentation
+from gmmseg.working_grid import on_working_grid
 
 __all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment", "select_k"]
 
@@ -103,22 +105,22 @@ def segment(
     ([1, 2], 0.67)
     """
     picture = as_image(image, mask, spacing, axes)
-    options = options_for(options, picture)
-    rows = pixel_rows(picture, options.features)
+    options = options_for(options, picture, boxed=box is not None)
+    guided = hints is not None or box is not None  # by what is known of single pixels
+    options = _resolved(options, [picture], fine=guided)
+    coarse = on_working_grid(picture, options.features)
+    rows = pixel_rows(coarse, options.features)
     guidance = Guidance.of(rows, k, hints, box, options.box)
     if box is None:
         k = _DEFAULT_K if k is None else k
-        model, messages = _fit([picture], [rows], k, options, threads, callback, guidance)
+        model, messages = _fit([coarse], [rows], k, options, threads, callback, guidance)
     else:
         model, messages = _fit_box(picture, box, options, threads, callback)
-    return Segmentation(
-        image=picture,
-        model=model,
-        warnings=messages,
-        _rows=rows,
-        _threads=threads,
-        _hints=None if guidance is None else guidance.hints,
+    known = None if guidance is None else guidance.hints
+    found = Segmentation(
+        image=coarse, model=model, warnings=messages, _rows=rows, _threads=threads, _hints=known
     )
+    return _at_full_size(found, picture)
 
 
 def fit(
@@ -155,9 +157,10 @@ def fit(
         pictures = [as_image(image, None, None, None) for image in images]
     if not pictures:
         raise InvalidParameterError("images must be a sequence of at least one image.")
-    options = options_for(options, pictures[0])
-    rows = [pixel_rows(picture, options.features) for picture in pictures]
-    model, _ = _fit(pictures, rows, k, options, threads, callback)
+    options = _resolved(options_for(options, pictures[0]), pictures)
+    coarse = [on_working_grid(picture, options.features) for picture in pictures]
+    rows = [pixel_rows(picture, options.features) for picture in coarse]
+    model, _ = _fit(coarse, rows, k, options, threads, callback)
     return model
 
 
@@ -201,13 +204,14 @@ def select_k(
     2
     """
     picture = as_image(image, mask, None, axes)
-    options = options_for(options, picture)
+    options = _resolved(options_for(options, picture), [picture])
     selection = options.selection
     if k_range is not None:
         selection = replace(selection, k_range=tuple(k_range))
-    rows = pixel_rows(picture, options.features)
+    coarse = on_working_grid(picture, options.features)
+    rows = pixel_rows(coarse, options.features)
     options = replace(options, selection=selection)
-    return _select([picture], [rows], options, threads, callback)
+    return _select([coarse], [rows], options, threads, callback)
 
 
 def apply(
@@ -234,8 +238,10 @@ def apply(
     """
     picture = as_image(image, mask, spacing, axes)
     model.check_image(picture)
-    rows = pixel_rows(picture, model.features)
-    return Segmentation(image=picture, model=model, warnings=(), _rows=rows, _threads=threads)
+    coarse = on_working_grid(picture, model.features)
+    rows = pixel_rows(coarse, model.features)
+    found = Segmentation(image=coarse, model=model, warnings=(), _rows=rows, _threads=threads)
+    return _at_full_size(found, picture)
 
 
 def as_image(
@@ -258,6 +264,30 @@ def as_image(
     if spacing is not None:
         picture = picture.with_spacing(spacing)
     return picture if mask is None else picture.with_mask(mask)
+
+
+def _resolved(
+    options: SegmentOptions, images: list[Image], *, fine: bool = False
+) -> SegmentOptions:
+    """The options with features that suit the images; `fine` keeps to single pixels."""
+    spec = common_spec(images, options.features)
+    return replace(options, features=replace(spec, working_pixels=0) if fine else spec)
+
+
+def _at_full_size(found: Segmentation, picture: Image) -> Segmentation:
+    """The segmentation of a picture, found on its working grid."""
+    if found.image is picture:
+        return found
+    step = found.model.features.step(picture.shape)
+    regions = found.model.regions.on_grid(step**picture.ndim)
+    return EnlargedSegmentation(
+        image=picture,
+        model=found.model,
+        warnings=found.warnings,
+        _rows=found._rows,
+        _threads=found._threads,
+        _coarse=replace(found, model=replace(found.model, regions=regions)),
+    )
 
 
 def _fit(

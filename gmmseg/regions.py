@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -92,6 +92,22 @@ class RegionOptions:
     def merges(self) -> bool:
         """Whether regions of different classes are joined."""
         return self.merge_distance > 0 or self.n_regions is not None
+
+    def on_grid(self, n_pixels: float) -> RegionOptions:
+        """The same where `n_pixels` are one: areas in pixels become fewer.
+
+        Examples
+        --------
+        >>> RegionOptions(min_area=128, max_hole="1 %").on_grid(64)
+        RegionOptions(min_area=2.0, max_hole='1 %', connectivity=None, merge_distance=0.0, \
+n_regions=None)
+        """
+        fewer: dict[str, Any] = {}
+        for name in ("min_area", "max_hole"):
+            area = parse_area(getattr(self, name), name)
+            if area.unit == "":
+                fewer[name] = area.value / n_pixels
+        return replace(self, **fewer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -119,6 +119,9 @@ class Segmentation:
         """
         check_choice(what, "what", _MAPS)
         check_integer(step, "step", minimum=1)
+        return self._slabs(what, step, label)
+
+    def _slabs(self, what: str, step: int, label: int | None) -> Iterator[NDArray[Any]]:
         index = None if label is None else self._index(label)
         slabs = self._rows.slabs(step)
         if self.smoothed is not None and what != "novelty":
@@ -287,8 +290,8 @@ class Segmentation:
             "input": None if self.image.path is None else str(self.image.path),
             "shape": list(self.image.shape),
             "k": self.k,
-            "pixels_used": self._rows.n_pixels,
-            "pixels_not_used": self.image.n_pixels - self._rows.n_pixels,
+            "pixels_used": self._n_used,
+            "pixels_not_used": self.image.n_pixels - self._n_used,
             "bands": list(self.band_names),
             "classes": [row.to_dict() for row in self.table],
             "fit": self.model.provenance.get("fit", {}),
@@ -297,6 +300,11 @@ class Segmentation:
             "notes": list(self.image.notes),
             "warnings": list(self.warnings),
         }
+
+    @property
+    def _n_used(self) -> int:
+        """Number of used pixels."""
+        return self._rows.n_pixels
 
     def _smoothing_found(self) -> dict[str, Any] | None:
         found = self.smoothed

@@ -70,7 +70,7 @@ def test_the_main_job(run, photo):
     assert names() == ["photo.png", "photo_labels.png", "photo_overlay.png"]
     labels = labels_of("photo_labels.png")
     assert labels.dtype == np.uint8
-    assert (labels == np.repeat([1, 2, 3], 20)).mean() > 0.99
+    assert (labels == np.repeat([1, 2, 3], 20)).mean() > 0.95  # a column at each border
     overlay = read_image("photo_overlay.png").data
     assert overlay.shape[0] > 40  # the legend
     assert overlay.shape[2] == 3
@@ -184,7 +184,7 @@ def test_a_mask_of_another_size(run, photo):
 
 
 def test_spacing_gives_areas(run, photo):
-    done = run("segment", photo, "-k", 3, "--spacing", "0.5,2", "--json")
+    done = run("segment", photo, "-k", 3, "--preset", "plain", "--spacing", "0.5,2", "--json")
     assert json.loads(done.out)["classes"][0]["area"] == pytest.approx(800, rel=0.02)
     assert " area" in done.err
     assert run("segment", photo, "-k", 3, "--spacing", "2", "--overwrite").status == 0
@@ -687,7 +687,7 @@ def test_fit_and_apply(run, folder):
     bright[:, :20] = bright[:, 20:40]  # no dark stripe
     write_png("all.png", picture())
     write_png("bright.png", bright)
-    done = run("fit", "*.png", "-k", 3, "-o", "m.gmm.json", "--json")
+    done = run("fit", "*.png", "-k", 3, "--preset", "plain", "-o", "m.gmm.json", "--json")
     assert done.status == 0
     assert json.loads(done.out)["k"] == 3
     assert "3 classes of 4800 pixels" in done.err
@@ -770,7 +770,7 @@ def test_info_of_an_image(run, photo):
 
 
 def test_info_of_a_model(run, photo):
-    assert run("fit", photo, "-k", 2, "-o", "m.json", "-q").status == 0
+    assert run("fit", photo, "-k", 2, "--preset", "plain", "-o", "m.json", "-q").status == 0
     done = run("info", "m.json")
     assert done.status == 0
     assert "  type: model\n  k: 2\n" in done.out

@@ -40,7 +40,7 @@ def test_formats_by_name(model, capsys):
 
 
 def test_a_model_over_lab_is_converted_with_a_warning(model, capsys):
-    gmmseg.fit(["a.png"], 2).save("lab.gmm.json")
+    gmmseg.fit(["a.png"], 2, "plain").save("lab.gmm.json")
     assert main(["convert", "lab.gmm.json", "lab.yml"]) == 0
     assert "warning: the model is over L, a, b, which gmmseg makes of" in capsys.readouterr().err
 

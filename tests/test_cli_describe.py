@@ -13,7 +13,7 @@ from gmmseg.__main__ import main
 def model(tmp_path):
     rng = np.random.default_rng(0)
     picture = np.repeat([40, 120, 220], 40)[None, :, None] + rng.normal(0, 8, (50, 120, 3))
-    fitted = gmmseg.fit([picture.clip(0, 255).astype(np.uint8)], 3)
+    fitted = gmmseg.fit([picture.clip(0, 255).astype(np.uint8)], 3, "plain")
     fitted.save(tmp_path / "m.gmm.json")
     return str(tmp_path / "m.gmm.json")
 

@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
     picture = (levels[None, :, None] + noise).clip(0, 255).astype(np.uint8)
     write_png("a.png", picture)
     write_png("grey.png", picture[..., 0])
-    gmmseg.fit(["a.png"], 3).save("m.gmm.json")
+    gmmseg.fit(["a.png"], 3, "plain").save("m.gmm.json")
     gmmseg.fit(["grey.png"], 3).save("grey.gmm.json")
     return tmp_path
 

@@ -35,7 +35,7 @@ def test_a_table_on_stdout(run, photo):
     assert done.status == 0
     title, table = done.out.split("\n", 1)
     assert title.startswith("photo.png: 4800 pixels, worth ")
-    assert title.endswith(" independent ones. Best by bic_effective: k = 3, full")
+    assert title.endswith(" independent ones. Best by bic_effective: k = 3, tied")
     found = gmmseg.select_k(photo, range(1, 5))
     assert table.rstrip() == str(found)
     assert names() == ["photo.png"]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import gmmseg
 from gmmseg import _colour, _texture
 from gmmseg.errors import InvalidParameterError, ModelFormatError
 from gmmseg.feature_spec import COLOUR_SPACES, FeatureSpec
@@ -521,8 +522,24 @@ def test_colours_share_a_scale_and_the_rest_have_their_own(rng):
     features = image_features(image, spec)
     scale = start_scale(features.std(axis=0, dtype=np.float64), spec, 2)
     std = features.std(axis=0, dtype=np.float64)
-    expected = [*[1 / std[:3].max()] * 3, 1 / std[3], 1 / std[4], *[0.5 / std[5:].max()] * 2]
+    colours = 1 / std[:3].max()
+    expected = [*[colours] * 3, colours, 2 * colours, *[0.5 / std[5:].max()] * 2]
     np.testing.assert_allclose(scale, expected, rtol=1e-6)
+
+
+def test_texture_has_the_scale_of_its_band(rng):
+    spec = FeatureSpec(colour_space="raw", local_mean=(1, 2), local_std=(3,))
+    scale = start_scale(np.array([2.0, 0.0, *rng.uniform(1, 9, 4), 4.0, 5.0]), spec, 2)
+    np.testing.assert_allclose(scale[[0, 1, 2, 4, 6]], [1 / 2, 0, 1 / 2, 1 / 2, 1])
+    assert (scale[[3, 5, 7]] > 0).all()  # of a band that does not vary: its own
+
+
+def test_the_start_does_not_take_edges_for_classes(rng):
+    stripes = np.repeat([30, 120, 220], 60)[None, :, None] + rng.normal(0, 6, (120, 180, 3))
+    spec = FeatureSpec(blur=2.0, local_std=(2.0, 6.0))
+    options = gmmseg.SegmentOptions(features=spec, em=gmmseg.EMOptions(covariance_type="tied"))
+    labels = gmmseg.segment(stripes.clip(0, 255).astype(np.uint8), 3, options).labels
+    assert (labels == np.repeat([1, 2, 3], 60)).mean() > 0.95
 
 
 @pytest.mark.parametrize("space", sorted(_colour.SPACES))

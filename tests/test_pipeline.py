@@ -47,7 +47,7 @@ def assert_same_model(one, other, rtol=0.0, atol=0.0):
 def test_arrays(dtype, shape, bands):
     values, classes = picture(shape, max(bands, 1))
     values = values.astype(dtype) if bands else values[..., 0].astype(dtype)
-    seg = gmmseg.segment(values, 3)
+    seg = gmmseg.segment(values, 3, "plain")
     assert seg.labels.shape == shape
     assert seg.labels.dtype == np.uint8
     assert (seg.labels == classes).mean() > 0.99
@@ -55,7 +55,7 @@ def test_arrays(dtype, shape, bands):
 
 def test_scale_of_16_bits():
     values, classes = picture(bands=3)
-    seg = gmmseg.segment((values * 257).astype(np.uint16), 3)
+    seg = gmmseg.segment((values * 257).astype(np.uint16), 3, "plain")
     assert seg.model.feature_names == ("L", "a", "b")
     assert (seg.labels == classes).mean() > 0.99
 
@@ -206,7 +206,7 @@ def test_many_classes(k, dtype):
 @pytest.mark.parametrize("seed", range(3))
 def test_labels_go_from_dark_to_bright(seed):
     values = picture(bands=3, k=4, seed=seed)[0].astype(np.uint8)
-    seg = gmmseg.segment(values, 4)
+    seg = gmmseg.segment(values, 4, "plain")
     assert seg.model.labels == (1, 2, 3, 4)
     assert (np.diff(seg.mixture.means[:, 0]) > 0).all()
     assert np.diff([row.mean[0] for row in seg.table]).min() > 0

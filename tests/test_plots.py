@@ -53,7 +53,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def model(image):
-    return gmmseg.fit([image], 3)
+    return gmmseg.fit([image], 3, "plain")
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,12 @@ def test_options_are_taken_as_they_are():
     assert options_for("plain", image) == SegmentOptions()
 
 
+def test_an_object_in_a_box_is_plain_unless_a_preset_is_named():
+    image = Image.from_array(RNG.integers(0, 255, (6, 7, 3), dtype=np.uint8))
+    assert options_for(AUTOMATIC, image, boxed=True) == SegmentOptions()
+    assert options_for("photo", image, boxed=True) == PRESETS["photo"]
+
+
 def test_a_preset_that_is_not_there():
     image = Image.from_array(np.zeros((4, 5)))
     with pytest.raises(InvalidParameterError, match=r"options must be one of .*microscopy"):

@@ -42,7 +42,7 @@ IMAGES = {
 
 @pytest.fixture(scope="module", params=IMAGES)
 def seg(request):
-    return gmmseg.segment(IMAGES[request.param], 3)
+    return gmmseg.segment(IMAGES[request.param], 3, "plain")
 
 
 def used(seg):
@@ -80,7 +80,7 @@ def test_probabilities_of_one_class(seg):
 
 
 def test_probabilities_are_the_posterior_of_the_model():
-    seg = gmmseg.segment(picture(bands=2, dtype=np.float64), 3)
+    seg = gmmseg.segment(picture(bands=2, dtype=np.float64), 3, "plain")
     mixture = seg.mixture
     expected = naive.posterior(
         seg.image.data.reshape(-1, 2), mixture.weights, mixture.means, mixture.covariances, "full"
@@ -195,7 +195,7 @@ def test_the_table_is_of_the_chosen_bands():
 
 
 def test_classes_of_several_components():
-    plain = gmmseg.segment(picture(), 3)
+    plain = gmmseg.segment(picture(), 3, "plain")
     values = plain.model.to_dict() | {"labels": [2, 1, 2]}
     seg = gmmseg.apply(Model.from_dict(values), picture())
     assert seg.k == 2
@@ -210,7 +210,7 @@ def test_classes_of_several_components():
 
 
 def test_a_class_without_pixels():
-    model = gmmseg.segment(picture(), 3).model
+    model = gmmseg.segment(picture(), 3, "plain").model
     seg = gmmseg.apply(model, np.full((4, 5, 3), 210, np.uint8))
     assert [row.pixels > 0 for row in seg.table].count(True) == 1
     assert not seg.mask(1).any()

@@ -25,8 +25,12 @@ from gmmseg.cli.inputs import read_hints
 from gmmseg.errors import InvalidParameterError
 from gmmseg.hints import OBJECT
 from gmmseg.pipeline import AUTO, segment
+from gmmseg.presets import PRESETS
 
 __all__ = ["add_arguments", "run"]
+
+#: Where no range is given, a preset has one.
+_MOST_CHOSEN = max(k for preset in PRESETS.values() for k in preset.selection.k_range)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -63,7 +67,8 @@ def run(args: Namespace) -> int:
 def _most_classes(args: Namespace, hints: NDArray[Any] | None) -> int:
     """How many classes there will be, or may be."""
     if args.k is not None:
-        return max(args.k_range) if args.k == AUTO else int(args.k)
+        most = max(args.k_range) if hasattr(args, "k_range") else _MOST_CHOSEN
+        return most if args.k == AUTO else int(args.k)
     if hints is not None:
         return max(1, int(hints.max()))
     if args.box is not None:

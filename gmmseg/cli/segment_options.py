@@ -61,7 +61,8 @@ def segment_options(args: Namespace) -> Callable[[Image], SegmentOptions]:
 
     for preset in PRESETS.values():  # what breaks a rule is told before anything is read
         chosen(preset)
-    return lambda image: chosen(options_for(args.preset, image))
+    boxed = getattr(args, "box", None) is not None
+    return lambda image: chosen(options_for(args.preset, image, boxed=boxed))
 
 
 def add_preset(parser: ArgumentParser) -> None:
@@ -75,11 +76,12 @@ def add_preset(parser: ArgumentParser) -> None:
     )
     add_selection(parser)
     add_features(parser, "plain")
+    _add_working_grid(parser)
     add_em(parser, "plain")
     add_merging(parser)
     add_smoothing(parser, "plain")
     add_regions(parser)
-    kinds = (FeatureSpec, EMOptions, SmoothingOptions, MergeOptions, RegionOptions)
+    kinds = (SelectOptions, FeatureSpec, EMOptions, SmoothingOptions, MergeOptions, RegionOptions)
     decided = {field.name for kind in kinds for field in fields(kind)} | {"smooth_tol"}
     for action in parser._actions:  # set_defaults would store the marker itself as a value
         if action.dest in decided:
@@ -138,21 +140,21 @@ def add_selection(parser: ArgumentParser) -> None:
         metavar="A-B",
         type=range_of,
         default=default.k_range,
-        help=f"numbers of classes to compare (default: {default.k_range[0]}-{default.k_range[-1]})",
+        help=f"numbers of classes to compare (plain: {default.k_range[0]}-{default.k_range[-1]})",
     )
     group.add_argument(
         "--covariance-types",
         metavar="T[,T...]",
         type=comma_separated(str, "covariance types"),
         default=default.covariance_types,
-        help="covariance types to compare (default: only the one that is fitted otherwise)",
+        help="covariance types to compare (plain: only the one that is fitted otherwise)",
     )
     group.add_argument(
         "--by",
         choices=SELECT_BY,
         default=default.by,
         help="the criterion: bic_effective is BIC for as many pixels as are independent "
-        f"(default: {default.by})",
+        f"(plain: {default.by})",
     )
 
 
@@ -230,6 +232,21 @@ def add_features(parser: ArgumentParser, word: str = "default") -> None:
         default=default.gaps,
         help="pixels that lack some of the bands (nodata, nan): use what they have, or drop "
         f"them; in a colour space they are dropped in any case ({word}: {default.gaps})",
+    )
+
+
+def _add_working_grid(parser: ArgumentParser) -> None:
+    """What of `FeatureSpec` is of labels alone."""
+    default = FeatureSpec()
+    group = parser.add_argument_group("large pictures")
+    group.add_argument(
+        "--working-pixels",
+        metavar="N",
+        type=int,
+        default=default.working_pixels,
+        help="segment pictures of four times as many pixels on a coarser grid of about N squares; "
+        "blur and texture are in pixels of that grid. 0: every pixel for itself "
+        f"(plain: {default.working_pixels})",
     )
 
 

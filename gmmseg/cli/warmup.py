@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -26,6 +27,7 @@ from gmmseg.io import printable
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
 from gmmseg.pipeline import AUTO, SegmentOptions, segment
+from gmmseg.presets import PRESETS
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 
@@ -66,6 +68,10 @@ def run(args: Namespace) -> int:
             regions = RegionOptions(min_area=3, n_regions=2)
             result = segment(picture, 2, SegmentOptions(smoothing=smoothing, regions=regions))
             _ = result.labels, result.regions
+        result = segment(
+            (np.random.default_rng(0).random((80, 90, 3)) * 255).astype(np.uint8), 2, _photo()
+        )
+        _ = result.labels, result.regions
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
     nowhere = "memory only: no cache folder is writable"
     console.say(f"they are kept in {printable(cache_folder() or nowhere)}")
@@ -89,3 +95,9 @@ def _images(more_bands: Sequence[int]) -> Iterator[NDArray[Any]]:
     for dtype in (np.float32, np.float64):
         values = rng.random((100, 100, 3))
         yield np.where(values < 0.1, np.nan, values).astype(dtype)
+
+
+def _photo() -> SegmentOptions:
+    """The preset of photos on a grid so coarse that a small picture is enlarged."""
+    preset = PRESETS["photo"]
+    return replace(preset, features=replace(preset.features, working_pixels=1000))

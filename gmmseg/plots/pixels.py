@@ -12,6 +12,7 @@ from gmmseg.image import Image
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.model import Model
 from gmmseg.pixels import pixel_rows
+from gmmseg.working_grid import on_working_grid
 
 __all__ = ["Pixels", "pixels_of", "shown_range"]
 
@@ -60,7 +61,7 @@ def pixels_of(model: Model, image: Image) -> Pixels:
         When the image has not the bands that the model needs, or no pixel may be used.
     """
     model.check_image(image)
-    rows = pixel_rows(image, model.features)
+    rows = pixel_rows(on_working_grid(image, model.features), model.features)
     step = -(-len(rows.features) // _MOST_ROWS)
     features = rows.features[::step]
     counts = np.ones(len(features)) if rows.counts is None else rows.counts[::step].astype(float)

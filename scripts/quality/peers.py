@@ -22,9 +22,13 @@ SAMPLE = 10_000
 
 
 def ours(image: Any, k: int | str, preset: Any) -> Labels:
+    return segmented(image, k, preset).labels
+
+
+def segmented(image: Any, k: int | str, preset: Any) -> gmmseg.Segmentation:
     if not isinstance(image, Image):
         image = Image.from_array(image, axes="YX" if image.ndim == 2 else "YXC")
-    return gmmseg.segment(image, k, preset, threads=1).labels
+    return gmmseg.segment(image, k, preset, threads=1)
 
 
 def kmeans(bands: Any, k: int) -> Labels:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
-from skimage.measure import label
 
 from quality import peers
 from quality.scores import pooled, region_scores
@@ -40,11 +39,11 @@ def evaluate(case: dict[str, Any]) -> list[dict[str, Any]]:
         "k-means, Lab": [peers.kmeans(lab, k) for k in case["ks"]],
         "scikit-learn GMM, Lab": [peers.mixture(lab, k) for k in case["ks"]],
         "gmmseg plain": [peers.ours(colour, k, "plain") for k in case["ks"]],
-        "gmmseg (auto: photo)": [peers.ours(colour, k, "auto") for k in case["ks"]],
-        "gmmseg (auto: photo), k = auto": [peers.ours(colour, "auto", "auto")],
     }
-    for name in ("gmmseg (auto: photo)", "gmmseg (auto: photo), k = auto"):
-        found[f"{name}, connected"] = [label(x, connectivity=1) for x in found[name]]
+    for name, ks in (("", case["ks"]), (", k = auto", ("auto",))):
+        segmented = [peers.segmented(colour, k, "auto") for k in ks]
+        found[f"gmmseg (auto: photo){name}, classes"] = [seg.labels for seg in segmented]
+        found[f"gmmseg (auto: photo){name}, regions"] = [seg.regions for seg in segmented]
     return [
         {"method": m, "case": case, "scores": [region_scores(x, truths) for x in maps]}
         for m, maps in found.items()
