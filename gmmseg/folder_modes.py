@@ -57,9 +57,6 @@ Rows = NDArray[Any] | LazyRows
 _GAINS = (0.7, 1.0, 1.4)
 _OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
-#: Nats per row by which another beginning has to be better than that without a change.
-_CLEARLY_BETTER = 0.1
-
 #: Rows that are looked at to choose a beginning.
 _FIRST_LOOK = 1 << 12
 _ROUGHLY = EMOptions(tol=1e-3, max_iter=30)
@@ -148,12 +145,8 @@ def _common_change(
             rows, rule, sample_weight=weights, start=start, options=options, threads=threads
         )
 
-    usual, *others = (
-        fitted(start, _FIRST_LOOK, _ROUGHLY) for start in _beginnings(reference, options)
-    )
-    best = max(others, key=lambda fit: fit.history[-1], default=usual)
-    if best.history[-1] <= usual.history[-1] + _CLEARLY_BETTER:
-        best = usual
+    begun = [fitted(start, _FIRST_LOOK, _ROUGHLY) for start in _beginnings(reference, options)]
+    best = max(begun, key=lambda fit: fit.history[-1])
     return fitted(best.mixture, _LOOK, EMOptions())
 
 
@@ -298,7 +291,7 @@ def compared(
     classes = class_mixture(reference)
     found = accumulate(features, counts, model.mixture, threads=threads)
     member = np.equal.outer(np.arange(1, model.k + 1), model.labels).astype(np.float64)
-    nk = member @ found.nk
+    nk = member @ np.where(found.negligible(), 0.0, found.nk)
     sums = member @ (found.first + found.nk[:, None] * found.about)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(nk[:, None] > 0, sums / nk[:, None], np.nan)
