@@ -259,7 +259,6 @@ class _Run:
         with WorkerPool(
             job(threads),
             jobs,
-            threads=threads,
             timeout=self.batch.timeout,
             memory_limit=self.batch.memory_limit,
         ) as pool:
