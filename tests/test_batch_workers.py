@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gmmseg.batch.memory import can_limit_memory
 from gmmseg.batch.options import BatchOptions
-from gmmseg.batch.worker import can_limit_memory
 from gmmseg.batch.workers import WorkerPool, WorkerStartError
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 

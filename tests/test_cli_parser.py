@@ -40,6 +40,7 @@ REQUIRED = {
     "plot": ["m.gmm.json", "-o", "m.png"],
     "sample": ["m.gmm.json", "-n", "5", "-o", "rows.csv"],
     "warmup": [],
+    "batch": ["scans", "-o", "out", "-k", "2"],
 }
 
 

@@ -123,7 +123,7 @@ class WorkerPool(Generic[Task]):
         self._timeout, self._memory_limit = timeout, memory_limit
         self._context = multiprocessing.get_context(_METHOD)
         if _METHOD == "forkserver":
-            self._context.set_forkserver_preload([worker.__name__])
+            self._context.set_forkserver_preload(list(worker.PRELOADED))
         self._workers: list[_Worker[Task] | None] = [None] * jobs
         self._stillborn = 0
         self._alone_until = 0.0
