@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +206,22 @@ def test_masks_spacing_and_more_outputs(run, folder):
     batch(run, "-k", 3, "--mask", "mask.png", "--resume")
     headers = [e["settings"] for e in read_record("out") if "record" in e]
     assert headers[0] == settings != headers[1]
+
+
+def test_the_examples_of_the_manual(run, folder):
+    root = Path(__file__).parents[1]
+    manual = (root / "docs/batch.md").read_text(encoding="utf-8")
+    block = manual.split("<!-- tested -->\n```\n")[1].split("```")[0]
+    shutil.copytree(root / "sample_images", "sample_images")
+    commands = [shlex.split(line) for line in block.splitlines()]
+    assert len(commands) == 4
+    for program, *words in commands:
+        assert program == "gmmseg"
+        done = run(*words)
+        assert done.status == 0, done.err
+    assert statuses() == dict.fromkeys(statuses(), "skipped")
+    assert len(statuses()) == 6
+    assert (folder / "scenes/drift.csv").exists()
 
 
 # --- one meaning over the folder ----------------------------------------------------------------
