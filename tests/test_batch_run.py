@@ -245,7 +245,9 @@ def test_modes_that_make_their_own_reference(run, folder, mode):
     done = batch(run, "-k", 3, "--mode", mode, "--resume")
     assert "4 done before" in done.err
     assert (folder / "out/reference.gmm.json").read_bytes() == before
-    assert len([e for e in read_record("out") if "reference" in e]) == 1
+    first, second = [e["reference"] for e in read_record("out") if "record" in e]
+    assert first == second
+    assert first["files"] == 4
 
 
 def test_a_reference_that_is_given(run, folder):

@@ -158,8 +158,8 @@ class _Run:
 
     def result(self) -> BatchResult:
         known = latest_entries(self.record.entries) if self.batch.resume else {}
-        settings, failed = self._with_reference()
-        header = self._header(settings)
+        settings, origin, failed = self._with_reference()
+        header = self._header(settings, origin)
         self.record.append(header)
         entries: dict[str, Entry] = {}
         try:
@@ -175,31 +175,30 @@ class _Run:
 
     # --- the reference
 
-    def _with_reference(self) -> tuple[BatchSettings, dict[PlannedFile, Outcome]]:
-        """The settings with the model to compare with, and the files that could not be read."""
+    def _with_reference(
+        self,
+    ) -> tuple[BatchSettings, dict[str, Any] | None, dict[PlannedFile, Outcome]]:
+        """The settings with the model to compare with, of what it was made, and what failed."""
         settings = self.settings
-        if not settings.has_reference:
-            return settings, {}
         failed: dict[PlannedFile, Outcome] = {}
+        if not settings.has_reference:
+            return settings, None, failed
         path = self.plan.output / REFERENCE_NAME
-        model = settings.model
+        if settings.model is not None:
+            settings.model.save(path)
+            return replace(settings, k=None), None, failed
+        files = pooled_files(self.plan.files, MODES[settings.mode].most_pooled)
+        origin = {"key": reference_key(files, settings.to_dict()), "files": len(files)}
+        model = self._known_reference(path, origin)
         if model is None:
-            files = pooled_files(self.plan.files, MODES[settings.mode].most_pooled)
-            key = reference_key(files, settings.to_dict())
-            model = self._known_reference(path, key)
-            if model is None:
-                model = self._made_reference(files, failed)
-                model.save(path)
-                told = {"reference": REFERENCE_NAME, "key": key, "files": len(files) - len(failed)}
-                self.record.append(told)
-        else:
+            model = self._made_reference(files, failed)
             model.save(path)
-        return replace(settings, model=model, k=None), failed
+        return replace(settings, model=model, k=None), origin, failed
 
-    def _known_reference(self, path: Path, key: str) -> Model | None:
-        """The reference that an earlier run has made of the same files, if it is still there."""
-        told = [entry["key"] for entry in self.record.entries if "reference" in entry]
-        if told[-1:] != [key]:
+    def _known_reference(self, path: Path, origin: dict[str, Any]) -> Model | None:
+        """The reference that the latest run has made of the same files, if it is still there."""
+        headers = [entry for entry in self.record.entries if "record" in entry]
+        if not headers or headers[-1].get("reference") != origin:
             return None
         try:
             return load_model(path)
@@ -281,7 +280,7 @@ class _Run:
 
     # --- what is told
 
-    def _header(self, settings: BatchSettings) -> Entry:
+    def _header(self, settings: BatchSettings, origin: dict[str, Any] | None) -> Entry:
         options = settings.to_dict()
         return {
             "record": "gmmseg-run",
@@ -294,6 +293,7 @@ class _Run:
             "mode": settings.mode,
             "k": settings.k if settings.model is None else settings.model.k,
             "model": REFERENCE_NAME if settings.has_reference else None,
+            "reference": origin,
             "settings": digest(options),
             "options": options,
         }

@@ -184,9 +184,8 @@ def _tell_plan(plan: BatchPlan, console: Console) -> int:
 def _tell(result: BatchResult, plan: BatchPlan, console: Console) -> int:
     counts, failed, flagged = result.counts, result.failed, result.flagged
     skipped = f", {counts['skipped']} done before" if counts["skipped"] else ""
-    console.say(
-        f"{counts['ok']} images in {result.seconds:.1f} s{skipped} -> {printable(plan.output)}"
-    )
+    images = "1 image" if counts["ok"] == 1 else f"{counts['ok']} images"
+    console.say(f"{images} in {result.seconds:.1f} s{skipped} -> {printable(plan.output)}")
     if flagged:
         console.say(f"{len(flagged)} images do not fit the reference (drift.csv):")
         for row in flagged[:_MOST_NAMES]:
