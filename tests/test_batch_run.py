@@ -159,11 +159,17 @@ def test_files_that_fail_are_listed_and_the_others_done(run, folder):
 def test_outputs_of_others_are_never_replaced(run, folder):
     (folder / "out").mkdir()
     (folder / "out/p0_labels.png").write_bytes(b"mine")
-    for words in ([], ["--resume"]):
+    for words in ([], ["--resume"], ["--resume"]):
         done = batch(run, "-k", 3, *words)
         assert done.status == 1
         assert "outputs named p0_... exist already" in done.err or "exists already" in done.err
         assert (folder / "out/p0_labels.png").read_bytes() == b"mine"
+    write_png("scans/new.png", picture(9))  # not known to the first run, but what it would write is
+    (folder / "out/new_overlay.png").write_bytes(b"mine")
+    os.utime("out/new_overlay.png", (1, 1))
+    assert "2 of 4 files failed" in batch(run, "-k", 3, "--resume").err
+    assert "2 of 4 files failed" in batch(run, "-k", 3, "--resume").err
+    assert (folder / "out/new_overlay.png").read_bytes() == b"mine"
     assert batch(run, "-k", 3, "--overwrite").status == 0
     assert (folder / "out/p0_labels.png").read_bytes() != b"mine"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ from gmmseg.batch.reference import RowsJob, of_one_kind, pooled_files, reference
 from gmmseg.batch.resume import bases_in_use, digest, is_done, remove_temporary
 from gmmseg.batch.settings import BatchSettings
 from gmmseg.batch.tables import class_rows, csv_text, flat_drift
+from gmmseg.batch.worker import EXISTS
 from gmmseg.batch.workers import Outcome, WorkerPool
 from gmmseg.errors import GmmsegError, OutputExistsError
 from gmmseg.model import Model, load_model
@@ -34,9 +37,6 @@ Entry = dict[str, Any]
 Task = TypeVar("Task")
 
 REFERENCE_NAME = "reference.gmm.json"
-
-#: The failure of a file whose outputs are not the work of a batch: they are never replaced.
-_EXISTS = "exists"
 
 _AS_USUAL = BatchOptions()
 
@@ -229,26 +229,35 @@ class _Run:
     ) -> Iterator[Entry]:
         """The line of every file, which the record has got."""
         self.watcher.begin("images", len(self.plan.files))
-        taken = frozenset() if known or self.batch.overwrite else bases_in_use(self.plan)
+        begun = self._first_began() if known else math.inf
+        taken = frozenset() if self.batch.overwrite else bases_in_use(self.plan, begun)
         through: list[Entry] = []
         tasks = []
         for file in self.plan.files:
             before = known.get(file.input, {})
+            foreign = before.get("kind") == EXISTS
             if is_done(file, before, key, self.plan.output):
                 through.append({**before, "status": "skipped"})
             elif file in failed:
                 through.append(_entry(file, key, failed[file]))
-            elif file.base in taken:
-                through.append(_entry(file, key, Outcome(failure=_EXISTS, error=_taken(file))))
-            else:
-                mine = bool(known) and before.get("kind") != _EXISTS
-                tasks.append(ImageTask(file, self.batch.overwrite or mine))
+            elif file.base in taken and (foreign or not before):
+                through.append(_entry(file, key, Outcome(failure=EXISTS, error=_taken(file))))
+            else:  # what is there was left by a run that was killed
+                tasks.append(ImageTask(file, self.batch.overwrite or bool(known and not foreign)))
         self.record.append(*through)
         yield from through
         for task, outcome in self._worked(lambda threads: self._job(settings, threads), tasks):
             entry = _entry(task.file, key, outcome)
             self.record.append(entry)
             yield entry
+
+    def _first_began(self) -> float:
+        """When the first run began: what is older is not the work of a batch."""
+        for entry in self.record.entries:
+            if "record" in entry:
+                with suppress(ValueError):
+                    return datetime.fromisoformat(str(entry.get("started"))).timestamp()
+        return math.inf
 
     def _worked(
         self, job: Callable[[int], Callable[[Task], Any]], tasks: Sequence[Task]

@@ -13,11 +13,14 @@ from typing import Any
 
 from gmmseg._files import printable
 from gmmseg.batch.memory import limit_memory
-from gmmseg.errors import GmmsegError, GmmsegWarning
+from gmmseg.errors import GmmsegError, GmmsegWarning, OutputExistsError
 
-__all__ = ["PRELOADED", "READY", "serve"]
+__all__ = ["EXISTS", "PRELOADED", "READY", "serve"]
 
 READY = "ready"
+
+#: The failure of a task whose outputs are there, and not the work of a batch: they stay.
+EXISTS = "exists"
 
 #: What is loaded once, by the server that forks the workers.
 PRELOADED = (
@@ -56,6 +59,8 @@ def _outcome(work: Callable[[Any], Any], task: Any) -> tuple[str | None, Any]:
         return None, work(task)
     except MemoryError:
         return "memory", "not enough memory."
+    except OutputExistsError as error:
+        return EXISTS, printable(error)
     except GmmsegError as error:
         return "error", printable(error)
     except RecursionError:

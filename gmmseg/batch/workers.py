@@ -56,7 +56,7 @@ class Outcome:
     value : object
         What the work returned, when `failure` is None.
     failure : str or None
-        ``error`` (a message), ``memory``, ``timeout`` or ``crash``.
+        ``error`` (a message), ``exists``, ``memory``, ``timeout`` or ``crash``.
     error : str
         What happened, on one line.
     seconds : float

@@ -11,6 +11,7 @@ was interrupted or killed goes on with --resume.
 from __future__ import annotations
 
 import signal
+import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -240,6 +241,9 @@ def _ended_by_sigterm() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are for the main thread
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
