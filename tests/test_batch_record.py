@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmmseg.batch.drift import drift_rows
 from gmmseg.batch.planning import BatchPlan, PlannedFile
 from gmmseg.batch.record import (
     RECORD_NAME,
@@ -192,3 +193,22 @@ def test_the_drift_table_has_a_column_for_each_class():
         "move 1": 3,
         "move 2": 4,
     }
+
+
+def compared_with(name, likelihood=-5.0, novel=0.01, move=0.5):
+    drift = {"log_likelihood": likelihood, "novelty_share": novel, "moves": [0.1, move]}
+    return {"input": name, "drift": drift | {"shares": [0.5, 0.5], "shifts": [0.1, move]}}
+
+
+def test_files_that_do_not_fit_are_flagged():
+    usual = [compared_with(f"{n}.png", -5 + 0.01 * (n % 7)) for n in range(20)]
+    odd = [
+        compared_with("unlikely", likelihood=-5.6),
+        compared_with("novel", novel=0.11),
+        compared_with("moved", move=6.0),
+    ]
+    flags = {row["input"]: row["flags"] for row in drift_rows([*usual, *odd], 6.0) if row["flags"]}
+    assert flags == {"unlikely": ["unlikely"], "novel": ["novel"], "moved": ["moved"]}
+    assert drift_rows([], 6.0) == []
+    fixed = drift_rows([compared_with("a", move=0.0)], 0.0)
+    assert fixed[0]["flags"] == []  # a limit of 0 is no room to move

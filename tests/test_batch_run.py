@@ -304,6 +304,25 @@ def test_settings_that_do_not_go_together(values, message):
         BatchSettings(**values)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-k", 3], "the following arguments are required: -o"),
+        (["-k", 3, "-o", "out", "--memory-limit", "much"], "must be a size such as 500M or 2G"),
+        (["-k", 3, "-o", "out", "--timeout", "0"], "must be a number above 0, got '0'"),
+        (["-o", "out"], "k is missing"),
+        (["-k", 3, "-o", "out", "--max-drift", "-1"], "max_drift must be at least 0"),
+        (["-k", 3, "-o", "out", "--mode", "reference"], "needs model= (--model FILE)"),
+        (["-k", 3, "-o", "out", "--tol", "-1"], "tol must be at least 0"),
+    ],
+)
+def test_wrong_usage(run, folder, words, message):
+    done = run("batch", "scans", *words)
+    assert done.status == 2
+    assert message in done.err
+    assert not (folder / "out").exists()
+
+
 # --- crashes --------------------------------------------------------------------------------------
 
 

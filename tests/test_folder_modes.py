@@ -63,6 +63,18 @@ def test_drift_over_50_images_swaps_no_label(reference):
         assert right(model, picture, truth) > 0.97
 
 
+def test_images_beyond_the_limit_are_at_the_limit(reference):
+    """With the usual limit four of the 50 are beyond it, and every one of them shows it."""
+    wrong = []
+    for picture, truth in exposures(50, concentration=1):
+        rows = rows_of(picture, reference)
+        model = drifted(reference, rows.features, rows.counts)
+        if right(model, picture, truth) < 0.97:
+            wrong.append(max(model.provenance["adapted"]["moves"]))
+    assert 0 < len(wrong) <= 5
+    np.testing.assert_allclose(wrong, DriftOptions().max_drift, rtol=1e-6)
+
+
 def test_matching_over_50_images_swaps_no_label(reference):
     """Fits of their own, of which labels were mixed up on purpose."""
     orders = list(permutations((1, 2, 3)))

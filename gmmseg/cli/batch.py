@@ -211,6 +211,7 @@ class _Watcher:
     def __init__(self, console: Console, *, json: bool) -> None:
         self._console, self._json = console, json
         self._bar: Any = None
+        self._failed = 0
 
     def __enter__(self) -> _Watcher:
         return self
@@ -227,6 +228,9 @@ class _Watcher:
         self._bar.update()
 
     def done(self, entry: Mapping[str, Any]) -> None:
+        self._failed += entry["status"] == "failed"
+        if self._failed:
+            self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
         self.step()
         if self._json:
             print_json(dict(entry))
