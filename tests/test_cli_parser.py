@@ -42,6 +42,7 @@ REQUIRED = {
     "doctor": [],
     "completion": ["bash"],
     "warmup": [],
+    "batch": ["scans", "-o", "out", "-k", "2"],
 }
 
 

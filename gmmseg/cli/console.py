@@ -108,6 +108,15 @@ class Console:
         """Bars are for terminals; elsewhere tqdm is not even imported."""
         return self._progress and sys.stderr.isatty()
 
+    def counting(self, what: str, total: int) -> Any:
+        """A bar that tells how many of `total` are done, the rate, and the time left."""
+        from tqdm import tqdm
+
+        return tqdm(
+            desc=what, total=total, unit=f" {what}", disable=not self._has_bars, file=sys.stderr,
+            smoothing=0.05,
+        )  # fmt: skip
+
     @contextmanager
     def telling_of_compilation(self) -> Iterator[None]:
         """One line when kernels are compiled, which takes seconds; never when they are cached."""

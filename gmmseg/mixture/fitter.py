@@ -46,7 +46,7 @@ from gmmseg.mixture.unobserved import (
     widened,
 )
 
-__all__ = ["Fit", "Fitter", "Metric"]
+__all__ = ["Fit", "Fitter", "Metric", "fit_of"]
 
 Array = NDArray[np.float64]
 
@@ -147,7 +147,7 @@ class Fitter:
                 for mixture in starts
             ]  # fmt: skip
             run = max(runs, key=lambda run: run.history[-1])
-        fit = _in_units(run, rows, options, certificate)
+        fit = fit_of(run, rows, options, certificate)
         if self._known.all():
             return fit
         told = (*fit.warnings, unknown_warning(self._known))
@@ -313,8 +313,10 @@ def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> ND
     return labels
 
 
-def _in_units(run: Run, rows: HeldRows, options: EMOptions, certificate: Certificate | None) -> Fit:
-    """The result in the units of the data."""
+def fit_of(
+    run: Run, rows: HeldRows, options: EMOptions, certificate: Certificate | None = None
+) -> Fit:
+    """The result of a run in the units of the data."""
     gain = rows.log_scale
     return Fit(
         mixture=run.mixture.out_of_frame(rows.frame),
