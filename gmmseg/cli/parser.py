@@ -28,6 +28,7 @@ COMMANDS = {
     "describe": "classes of a model: spreads, correlations, axes, overlaps",
     "convert": "models to and from OpenCV, GRASS, ArcGIS",
     "plot": "draw a model: histograms, ellipses, how the fit went",
+    "export": "label maps to COCO, contours, masks",
     "sample": "draw rows from a model",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }
