@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "stem_of_output",
     "write_files",
     "write_map",
+    "write_output",
     "write_outputs",
     "write_picture",
 ]
@@ -73,7 +75,7 @@ class OutputOptions:
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
-    r"(.+?)(_(labels|regions|overlay|entropy|novelty|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?)\.(png|tif|npz|csv|tsv|parquet)|\.gmm\.json)"
+    r"(.+?)(_(labels|regions|overlay|entropy|novelty|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?)\.(png|tif|npz|csv|tsv|parquet|json)|\.gmm\.json)"
 )
 
 
@@ -217,12 +219,13 @@ def write_outputs(
     WriteError
         When one cannot be written. Nothing has changed then.
     """
+    write_files(plan, partial(write_output, segmentation), overwrite=overwrite)
 
-    def write(name: str, path: Path) -> None:
-        kind, _, label = name.partition("_")
-        _WRITERS[kind](segmentation, path, int(label or 0))
 
-    write_files(plan, write, overwrite=overwrite)
+def write_output(segmentation: Segmentation, name: str, path: Path) -> None:
+    """Write one file of a plan, which must not be there yet, by its name in the plan."""
+    kind, _, label = name.partition("_")
+    _WRITERS[kind](segmentation, path, int(label or 0))
 
 
 def write_files(

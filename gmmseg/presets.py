@@ -8,8 +8,9 @@ options of a preset are few on purpose: what did not help is not there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,15 @@ from gmmseg.options import SegmentOptions
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 
-__all__ = ["AUTOMATIC", "DEFAULT", "PRESETS", "PRESET_NAMES", "options_for", "preset_name"]
+__all__ = [
+    "AUTOMATIC",
+    "DEFAULT",
+    "PRESETS",
+    "PRESET_NAMES",
+    "ChangedPreset",
+    "options_for",
+    "preset_name",
+]
 
 #: In the place of a preset: choose one by what the image is.
 AUTOMATIC = "auto"
@@ -114,6 +123,43 @@ def options_for(options: SegmentOptions | str, image: Image) -> SegmentOptions:
     if preset.smoothing.inside and _has_gaps(image):
         return replace(preset, smoothing=replace(preset.smoothing, inside=False))
     return preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedPreset:
+    """A preset with other values for some fields: how any image is segmented, as plain values.
+
+    Attributes
+    ----------
+    preset : str
+        Of `PRESET_NAMES`.
+    changes : dict of dict
+        For the parts of `SegmentOptions` by name, the fields that differ from the preset's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = Image.from_array(np.zeros((4, 5), np.uint8))
+    >>> ChangedPreset(preset="auto", changes={"em": {"n_init": 5}})(image).em.n_init
+    5
+    """
+
+    preset: str = DEFAULT
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for preset in PRESETS.values():  # what breaks a rule is told before anything is read
+            self._changed(preset)
+
+    def __call__(self, image: Image) -> SegmentOptions:
+        """The options for an image."""
+        return self._changed(options_for(self.preset, image))
+
+    def _changed(self, options: SegmentOptions) -> SegmentOptions:
+        parts = {
+            name: replace(getattr(options, name), **fields) for name, fields in self.changes.items()
+        }
+        return replace(options, **parts)
 
 
 def _bands_are_equal(image: Image) -> bool:

@@ -66,7 +66,7 @@ LAYERS = (
     ("tabular.py", 4),
     ("streaming.py", 4),
     ("distributed.py", 4),
-    ("batch.py", 5),
+    ("batch/", 5),
     ("report/", 5),
     ("plots/", 5),
     ("cli/", 6),

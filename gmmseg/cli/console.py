@@ -87,6 +87,15 @@ class Console:
             items, desc="images", unit=" images", disable=self._without_bars, file=sys.stderr
         )
 
+    def counting(self, what: str, total: int) -> Any:
+        """A bar that tells how many of `total` are done, the rate, and the time left."""
+        from tqdm import tqdm
+
+        return tqdm(
+            desc=what, total=total, unit=f" {what}", disable=self._without_bars, file=sys.stderr,
+            smoothing=0.05,
+        )  # fmt: skip
+
     @contextmanager
     def telling_of_compilation(self) -> Iterator[None]:
         """One line when kernels are compiled, which takes seconds; never when they are cached."""

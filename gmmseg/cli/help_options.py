@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 
 from gmmseg.cli.values import comma_separated, positive_integer
 from gmmseg.hints import BoxOptions
 
-__all__ = ["add_hints", "box_of"]
+__all__ = ["add_hints"]
 
 
 def add_hints(parser: ArgumentParser) -> None:
@@ -51,9 +51,3 @@ def add_hints(parser: ArgumentParser) -> None:
         default=default.iterations,
         help="with --box: most iterations of fit and field together (default: %(default)s)",
     )
-
-
-def box_of(args: Namespace) -> BoxOptions:
-    """The options of a box, of the commands that take one."""
-    names = ("gaussians", "margin", "iterations")
-    return BoxOptions(**{name: getattr(args, name) for name in names if hasattr(args, name)})

@@ -7,23 +7,23 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.errors import InvalidDataError, ReadError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, output_stem, printable, read_bytes, read_image
+from gmmseg.io.formats import is_tiff
+from gmmseg.io.masks import read_mask
 
 __all__ = ["Input", "find_inputs", "read_hints", "read_input"]
 
 STDIN = "-"
 _VOLUMES = ("ZYX", "ZYXC", "CZYX", "ZCYX")
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Input:
     def is_tiff(self) -> bool:
         """Whether the file, which must be readable, is a TIFF."""
         if self.path is None:
-            return self.content.startswith(_TIFF)
+            return is_tiff(self.content)
         with self.path.open("rb") as file:
-            return file.read(4) in _TIFF
+            return is_tiff(file.read(4))
 
     def read(self, options: ReadOptions) -> Image:
         """The image."""
@@ -102,7 +102,7 @@ def read_input(source: Input, args: Namespace, options: ReadOptions) -> Image:
     if args.spacing is not None:
         image = image.with_spacing(args.spacing if len(args.spacing) > 1 else args.spacing[0])
     if args.mask is not None:
-        image = image.with_mask(_read_mask(Path(args.mask), image, options))
+        image = image.with_mask(read_mask(Path(args.mask), image, options))
     return image
 
 
@@ -116,21 +116,3 @@ def read_hints(path: Path, args: Namespace) -> NDArray[Any]:
             "of one band (grey or palette): 0 = not known, from 1 the class."
         )
     return hints.data[..., 0]
-
-
-def _read_mask(path: Path, image: Image, options: ReadOptions) -> NDArray[Any]:
-    """True where the mask image is not 0 in some band, and not transparent.
-
-    Band by band where it has as many bands as the image and is no colour picture.
-    """
-    axes = {2: None, 3: "ZYX"}[image.ndim] if options.axes is not None else None
-    mask = read_image(path, replace(options, axes=axes, frame=None, nodata=None, keep_alpha=False))
-    if mask.shape != image.shape:
-        raise InvalidDataError(
-            f"the mask {printable(path)} is of shape {mask.shape}, but the image of {image.shape}. "
-            "Give a mask with a value for every pixel of the image."
-        )
-    by_band = not mask.colour and mask.n_bands == image.n_bands > 1
-    chosen = mask.data != 0 if by_band else np.asarray((mask.data != 0).any(axis=-1))
-    valid = mask.valid
-    return chosen if valid is None else chosen & (valid[..., np.newaxis] if by_band else valid)

@@ -6,12 +6,8 @@ Groups as in `option_groups`: an argument for each field of a dataclass, with it
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace, _ArgumentGroup
-from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import fields
 
-from gmmseg.cli.help_options import box_of
-from gmmseg.cli.option_groups import changed
 from gmmseg.cli.values import (
     area,
     comma_separated,
@@ -21,14 +17,13 @@ from gmmseg.cli.values import (
     range_of,
 )
 from gmmseg.feature_spec import COLOUR_SPACES, GAPS, FeatureSpec
-from gmmseg.image import Image
+from gmmseg.hints import BoxOptions
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.merging import MERGE_BY, MergeOptions
 from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
 from gmmseg.mixture.selection import SELECT_BY, SelectOptions
-from gmmseg.options import SegmentOptions
-from gmmseg.presets import DEFAULT, PRESET_NAMES, PRESETS, options_for
+from gmmseg.presets import DEFAULT, PRESET_NAMES, ChangedPreset
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import METHODS, SmoothingOptions
 
@@ -45,23 +40,36 @@ __all__ = [
 ]
 
 
-def segment_options(args: Namespace) -> Callable[[Image], SegmentOptions]:
+def segment_options(args: Namespace) -> ChangedPreset:
     """How an image is segmented: its preset, with what was asked for in place of the preset's."""
+    given = vars(args)
+    changes = {
+        part: {name: given[word] for name, word in _words(kind).items() if word in given}
+        for part, kind in _PARTS.items()
+    }
+    return ChangedPreset(preset=args.preset, changes=changes)
 
-    def chosen(preset: SegmentOptions) -> SegmentOptions:
-        return SegmentOptions(
-            features=changed(args, preset.features),
-            em=changed(args, preset.em),
-            selection=changed(args, preset.selection),
-            smoothing=_changed_smoothing(args, preset.smoothing),
-            merging=changed(args, preset.merging),
-            regions=changed(args, preset.regions),
-            box=box_of(args),
-        )
 
-    for preset in PRESETS.values():  # what breaks a rule is told before anything is read
-        chosen(preset)
-    return lambda image: chosen(options_for(args.preset, image))
+#: The parts of `SegmentOptions` that the command line can change.
+_PARTS: dict[str, type] = {
+    "features": FeatureSpec,
+    "em": EMOptions,
+    "selection": SelectOptions,
+    "smoothing": SmoothingOptions,
+    "merging": MergeOptions,
+    "regions": RegionOptions,
+    "box": BoxOptions,
+}
+
+
+def _words(kind: type) -> dict[str, str]:
+    """The fields of the options, and under what name the arguments have them."""
+    words = {field.name: field.name for field in fields(kind)}
+    if kind is SmoothingOptions:  # its tolerance shares its name with that of the fit
+        words["tol"] = "smooth_tol"
+    if kind is BoxOptions:  # its smoothing is no argument
+        del words["smoothing"]
+    return words
 
 
 def add_preset(parser: ArgumentParser) -> None:
@@ -393,19 +401,6 @@ def add_smoothing(parser: ArgumentParser, word: str = "default") -> None:
         help="let neighbours count while fitting, too: EM with a hidden Markov random field "
         f"({word}: {'on' if default.inside else 'off'})",
     )
-
-
-def _changed_smoothing(args: Namespace, preset: SmoothingOptions) -> SmoothingOptions:
-    """The options of smoothing; their tolerance shares its name with that of the fit."""
-    given: dict[str, Any] = {
-        name: value for name, value in vars(args).items() if name in _SMOOTHING_ARGUMENTS
-    }
-    if "smooth_tol" in given:
-        given["tol"] = given.pop("smooth_tol")
-    return replace(preset, **given)
-
-
-_SMOOTHING_ARGUMENTS = {f.name for f in fields(SmoothingOptions)} - {"tol"} | {"smooth_tol"}
 
 
 def add_regions(parser: ArgumentParser) -> None:

@@ -12,11 +12,13 @@ from gmmseg.errors import InvalidParameterError
 
 __all__ = [
     "area",
+    "byte_count",
     "comma_separated",
     "integer_or_auto",
     "number_or_auto",
     "number_or_nan",
     "positive_integer",
+    "positive_number",
     "range_of",
 ]
 
@@ -52,6 +54,43 @@ def positive_integer(text: str) -> int:
     if value < 1:
         raise ArgumentTypeError(f"must be a whole number, at least 1, got {text!r}")
     return value
+
+
+def positive_number(text: str) -> float:
+    """A number above 0.
+
+    Examples
+    --------
+    >>> positive_number("0.5")
+    0.5
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+#: Multiples of a byte, by the last letter.
+_BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def byte_count(text: str) -> int:
+    """A number of bytes, with K, M, G or T for powers of 1024.
+
+    Examples
+    --------
+    >>> byte_count("1.5G")
+    1610612736
+    """
+    digits = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = _BYTES.get(digits[-1:], 1)
+    try:
+        return int(positive_number(digits if unit == 1 else digits[:-1]) * unit)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(f"must be a size such as 500M or 2G, got {text!r}") from None
 
 
 def integer_or_auto(text: str) -> int | str:

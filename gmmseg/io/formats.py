@@ -19,7 +19,7 @@ from gmmseg.io.remarks import Remarks
 from gmmseg.io.source import Source
 from gmmseg.io.tiff import read_tiff, tiff_header
 
-__all__ = ["READABLE", "Format", "format_of"]
+__all__ = ["READABLE", "Format", "format_of", "is_tiff"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ def _picture(name: str, pillow_name: str, magic: bytes) -> Format:
     )
 
 
+_TIFF = rb"II[*+]\0|MM\0[*+]"
+
 _FORMATS = (
     Format("PNG", rb"\x89PNG\r\n\x1a\n", png_header, read_png),
     _picture("JPEG", "JPEG", rb"\xff\xd8\xff"),
-    Format("TIFF", rb"II[*+]\0|MM\0[*+]", tiff_header, read_tiff),
+    Format("TIFF", _TIFF, tiff_header, read_tiff),
     _picture("BMP", "BMP", rb"BM.{12}[\x0c-\x7c]\0\0\0"),
     _picture("WebP", "WEBP", rb"RIFF....WEBP"),
     _picture("GIF", "GIF", rb"GIF8[79]a"),
@@ -110,3 +112,8 @@ def format_of(source: Source) -> Format:
 
 def _begins(source: Source, magic: bytes) -> bool:
     return re.match(magic, source.head, re.DOTALL) is not None
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether a file that begins like this is a TIFF."""
+    return re.match(_TIFF, head) is not None

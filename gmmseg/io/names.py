@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["output_stem"]
+__all__ = ["IMAGE_SUFFIXES", "output_stem"]
+
+#: How names of images end, in small letters. It counts only where a folder is searched for them.
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".tf8", ".btf", ".bmp", ".webp", ".gif"),
+    *(".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".npy"),
+)
 
 #: Endings of more than one part, which `Path.stem` would cut only once.
 _LONG_SUFFIXES = (

@@ -1,0 +1,186 @@
+"""Segment many images in several processes, each for itself or all by one model.
+
+Outputs go to OUT in the same tree as the inputs, with a record of what was done. A file that
+fails, or crashes its process, is told in the end; the others are done all the same. A run that
+was interrupted or killed goes on with --resume.
+
+    gmmseg batch scans -o out -k 3
+    gmmseg batch 'scans/*.tif' -o out -k 4 --jobs 8 --timeout 60 --resume
+"""
+
+from __future__ import annotations
+
+import signal
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gmmseg.batch.options import BatchOptions
+from gmmseg.batch.planning import BatchPlan, plan_batch
+from gmmseg.batch.run import BatchSettings, run_batch
+from gmmseg.cli import option_groups as groups
+from gmmseg.cli import segment_options
+from gmmseg.cli.console import Console, print_error, print_json, print_lines
+from gmmseg.cli.values import byte_count, positive_integer, positive_number
+from gmmseg.io import ReadOptions, printable
+from gmmseg.outputs import OutputOptions
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What ``gmmseg batch`` takes."""
+    parser.usage = "gmmseg batch DIR|GLOB... -o OUT -k K [--recursive] [--jobs N] [options]"
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="DIR|GLOB",
+        help="folders, image files, or quoted patterns such as 'scans/*.png'",
+    )
+    segment_options.add_classes(parser)
+    _add_run(parser)
+    groups.add_threads(parser)
+    groups.add_outputs(parser)
+    _require_folder(parser)
+    groups.add_pixels(parser)
+    groups.add_reading(parser)
+    groups.add_messages(parser)
+    segment_options.add_preset(parser)
+
+
+def _require_folder(parser: ArgumentParser) -> None:
+    """Outputs of a batch are apart from its inputs, with the record beside them."""
+    (action,) = (action for action in parser._actions if action.dest == "output")
+    action.required, action.help = True, "the folder of the outputs, made if need be"
+
+
+def _add_run(parser: ArgumentParser) -> None:
+    """`BatchOptions`, and which files."""
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "-r", "--recursive", action="store_true", help="search folders within folders as well"
+    )
+    group.add_argument(
+        "--jobs",
+        "-j",
+        metavar="N",
+        type=positive_integer,
+        help="worker processes (default: one for each CPU allowed)",
+    )
+    group.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive_number,
+        help="a file that takes longer has failed (default: no limit)",
+    )
+    group.add_argument(
+        "--memory-limit",
+        metavar="SIZE",
+        type=byte_count,
+        help="a file that needs more memory has failed: 500M, 2G (Linux; default: no limit)",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from an earlier run: files that it has done, with the same options, are kept",
+    )
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="tell what would be written where, and do nothing",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Segment all files that the words name."""
+    console = groups.console_of(args)
+    plan = plan_batch(args.inputs, args.output, recursive=args.recursive)
+    if plan.left_out:
+        names = ", ".join(printable(name) for name in plan.left_out)
+        console.say(f"left out, being outputs of other inputs: {names}")
+    settings = BatchSettings(
+        k=args.k,
+        options=segment_options.segment_options(args),
+        outputs=groups.options_of(args, OutputOptions),
+        reading=groups.options_of(args, ReadOptions),
+        mask=None if args.mask is None else Path(args.mask).absolute(),
+        spacing=args.spacing,
+    )
+    batch = groups.options_of(args, BatchOptions)
+    if args.dry_run:
+        return _tell_plan(plan, console)
+    with _ended_by_sigterm(), _Watcher(console, json=args.json) as watcher:
+        result = run_batch(plan, settings, batch, watcher)
+    return _tell(result, plan, console)
+
+
+def _tell_plan(plan: BatchPlan, console: Console) -> int:
+    """What would be done: input and the beginning of the names of its outputs, a tab between."""
+    print_lines(
+        [
+            f"{printable(file.input)}\t{printable(plan.output / file.base)}_labels"
+            for file in plan.files
+        ]
+    )
+    console.say(f"{len(plan.files)} files in {printable(plan.root)}; nothing was done")
+    return 0
+
+
+def _tell(result: Any, plan: BatchPlan, console: Console) -> int:
+    counts, failed = result.counts, result.failed
+    skipped = f", {counts['skipped']} done before" if counts["skipped"] else ""
+    console.say(
+        f"{counts['ok']} images in {result.seconds:.1f} s{skipped} -> {printable(plan.output)}"
+    )
+    if failed:
+        print_error(f"{len(failed)} of {len(result.entries)} files failed:")
+        for entry in failed:
+            print_error(_reason(entry))
+    return 1 if failed else 0
+
+
+def _reason(entry: Mapping[str, Any]) -> str:
+    name, text = printable(entry["input"]), entry["error"]
+    return text if name in text else f"{name}: {text}"
+
+
+class _Watcher:
+    """A bar for people, lines for programs."""
+
+    def __init__(self, console: Console, *, json: bool) -> None:
+        self._console, self._json = console, json
+        self._bar: Any = None
+
+    def __enter__(self) -> _Watcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, what: str, n_files: int) -> None:
+        self.__exit__()
+        self._bar = self._console.counting(what, n_files)
+
+    def done(self, entry: Mapping[str, Any]) -> None:
+        self._bar.update()
+        if self._json:
+            print_json(dict(entry))
+        for text in entry.get("warnings", ()):
+            self._console.detail(f"{printable(entry['input'])}: {printable(text)}")
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let `kill` end the run as Ctrl-C does: nothing half-written stays."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
