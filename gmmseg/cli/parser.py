@@ -28,6 +28,7 @@ COMMANDS = {
     "info": "what an image or a model file holds",
     "describe": "classes of a model: spreads, correlations, axes, overlaps",
     "convert": "models to and from OpenCV, GRASS, ArcGIS",
+    "report": "a page to look at, of a folder that batch wrote",
     "plot": "draw a model: histograms, ellipses, how the fit went",
     "export": "label maps to COCO, contours, masks",
     "sample": "draw rows from a model",
