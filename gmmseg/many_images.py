@@ -18,7 +18,7 @@ from gmmseg.mixture.lazy import JoinedRows, LazyRows
 from gmmseg.options import SegmentOptions
 from gmmseg.pixels import PixelRows
 
-__all__ = ["common_spec", "joined", "provenance"]
+__all__ = ["common_spec", "fit_facts", "joined", "provenance"]
 
 
 def common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:
@@ -60,13 +60,18 @@ def provenance(
         "gmmseg": gmmseg.__version__,
         "images": [image.path.name for image in images if image.path is not None],
         "options": {"em": asdict(options.em), "merging": asdict(options.merging)},
-        "fit": {
-            "n_pixels": n_pixels,
-            "log_likelihood": fitted.log_likelihood,
-            "mean_log_likelihood": fitted.log_likelihood / n_pixels,
-            "n_iter": fitted.n_iter,
-            "converged": fitted.converged,
-            "certificate": fitted.certificate and asdict(fitted.certificate),
-        },
+        "fit": fit_facts(fitted, n_pixels),
         "history": list(fitted.history),
+    }
+
+
+def fit_facts(fitted: Fit, n_pixels: int) -> dict[str, Any]:
+    """What a model file and a summary tell of a fit."""
+    return {
+        "n_pixels": n_pixels,
+        "log_likelihood": fitted.log_likelihood,
+        "mean_log_likelihood": fitted.log_likelihood / n_pixels,
+        "n_iter": fitted.n_iter,
+        "converged": fitted.converged,
+        "certificate": fitted.certificate and asdict(fitted.certificate),
     }

@@ -58,6 +58,8 @@ LAYERS = (
     ("bridges/", 3),
     ("options.py", 4),
     ("many_images.py", 4),
+    ("folder_modes.py", 4),
+    ("pooling.py", 4),
     ("presets.py", 4),
     ("pipeline.py", 4),
     ("outputs.py", 4),

@@ -5,88 +5,40 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import gmmseg
 from gmmseg._files import printable, write_text
+from gmmseg.batch.drift import RULES, drift_rows
 from gmmseg.batch.job import ImageJob, ImageSource, ImageTask
-from gmmseg.batch.modes import Each, Labeller
+from gmmseg.batch.modes import MODES, Each, Labeller, Reference
 from gmmseg.batch.options import BatchOptions
 from gmmseg.batch.planning import BatchPlan, PlannedFile
 from gmmseg.batch.record import RECORD_NAME, RunRecord, latest_entries
+from gmmseg.batch.reference import RowsJob, of_one_kind, pooled_files, reference_key
 from gmmseg.batch.resume import bases_in_use, digest, is_done, remove_temporary
-from gmmseg.batch.tables import class_rows, csv_text
+from gmmseg.batch.settings import BatchSettings
+from gmmseg.batch.tables import class_rows, csv_text, flat_drift
 from gmmseg.batch.workers import Outcome, WorkerPool
-from gmmseg.errors import OutputExistsError
-from gmmseg.io import ReadOptions
-from gmmseg.outputs import OutputOptions
+from gmmseg.errors import GmmsegError, OutputExistsError
+from gmmseg.model import Model, load_model
+from gmmseg.pooling import fit_pooled
 
-__all__ = ["BatchResult", "BatchSettings", "Watcher", "run_batch"]
+__all__ = ["REFERENCE_NAME", "BatchResult", "Watcher", "run_batch"]
 
 Entry = dict[str, Any]
+Task = TypeVar("Task")
+
+REFERENCE_NAME = "reference.gmm.json"
 
 #: The failure of a file whose outputs are not the work of a batch: they are never replaced.
 _EXISTS = "exists"
 
 _AS_USUAL = BatchOptions()
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchSettings:
-    """All that the outputs of a batch depend on besides its inputs.
-
-    Attributes
-    ----------
-    k : int or "auto"
-        Number of classes.
-    options : callable
-        From an image to its `SegmentOptions`; `presets.ChangedPreset` is one.
-    outputs : OutputOptions
-        What is written besides label maps and summaries.
-    reading : ReadOptions
-    mask : path, optional
-        An image that says which pixels of every image are used.
-    spacing : sequence of float, optional
-        Size of a pixel along each axis, or one for all.
-    """
-
-    k: int | str
-    options: Any
-    outputs: OutputOptions = OutputOptions()
-    reading: ReadOptions = ReadOptions()
-    mask: Path | None = None
-    spacing: Sequence[float] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return _plain(
-            {
-                "segment": self.options,
-                "outputs": self.outputs,
-                "reading": self.reading,
-                "mask": self.mask,
-                "spacing": self.spacing,
-            }
-        )
-
-
-def _plain(value: Any) -> Any:
-    """Options as JSON says them."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    return str(value)
 
 
 class Watcher(Protocol):
@@ -95,8 +47,19 @@ class Watcher(Protocol):
     def begin(self, what: str, n_files: int) -> None:
         """A stage begins."""
 
+    def step(self) -> None:
+        """A file is through this stage."""
+
     def done(self, entry: Mapping[str, Any]) -> None:
         """A file is through: its line of the record."""
+
+
+class _Nobody:
+    def begin(self, what: str, n_files: int) -> None: ...
+
+    def step(self) -> None: ...
+
+    def done(self, entry: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +70,14 @@ class BatchResult:
     ----------
     entries : tuple of dict
         The line of the record for every input, in the order of the plan.
+    drift : tuple of dict
+        How each image fits the reference, where there is one: rows of `drift.drift_rows`.
     seconds : float
-    tables : tuple of Path
-        The tables that were written.
     """
 
     entries: tuple[Mapping[str, Any], ...]
     seconds: float
-    tables: tuple[Path, ...] = ()
+    drift: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -126,6 +89,11 @@ class BatchResult:
     def failed(self) -> tuple[Mapping[str, Any], ...]:
         """The lines of the files that failed."""
         return tuple(entry for entry in self.entries if entry["status"] == "failed")
+
+    @property
+    def flagged(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows of `drift` of the files that do not fit the reference."""
+        return tuple(row for row in self.drift if row["flags"])
 
 
 def run_batch(
@@ -161,6 +129,8 @@ def run_batch(
         When there is a run record and neither `resume` nor `overwrite` was asked for.
     WriteError
         When another run is at work in the folder, or the record cannot be written.
+    InvalidDataError
+        When no image can be read of which the reference would be made.
     """
     with RunRecord.opened(plan.output) as record:
         if record.entries and not (batch.resume or batch.overwrite):
@@ -169,7 +139,10 @@ def run_batch(
                 "on from it with resume= (--resume), or begin anew with overwrite= (--overwrite)."
             )
         remove_temporary(plan)
-        return _Run(plan, settings, batch, record, watcher).result()
+        try:
+            return _Run(plan, settings, batch, record, watcher or _Nobody()).result()
+        finally:
+            remove_temporary(plan)  # of workers that died or were ended
 
 
 @dataclass
@@ -180,139 +153,198 @@ class _Run:
     settings: BatchSettings
     batch: BatchOptions
     record: RunRecord
-    watcher: Watcher | None
+    watcher: Watcher
     started: float = field(default_factory=time.monotonic)
 
     def result(self) -> BatchResult:
-        labeller = Each(k=self.settings.k, options=self.settings.options)
-        header = self._header()
-        self.record.append(header)
         known = latest_entries(self.record.entries) if self.batch.resume else {}
+        settings, failed = self._with_reference()
+        header = self._header(settings)
+        self.record.append(header)
         entries: dict[str, Entry] = {}
         try:
-            for entry in self._entries(labeller, known, header["settings"]):
+            for entry in self._entries(settings, header["settings"], known, failed):
                 entries[entry["input"]] = entry
-            result = self._finished(entries)
+                self.watcher.done(entry)
+            ordered = [entries[file.input] for file in self.plan.files]
+            drift = self._write_tables(ordered)
         except BaseException:
-            remove_temporary(self.plan)
             self._end(entries.values(), interrupted=True)
             raise
-        self._end(entries.values(), interrupted=False)
-        return result
+        return replace(self._end(ordered, interrupted=False), drift=tuple(drift))
 
-    def _header(self) -> Entry:
-        options = self.settings.to_dict()
-        values = {
-            "gmmseg": gmmseg.__version__,
-            "mode": "each",
-            "k": self.settings.k,
-            "model": None,
-            "options": options,
-        }
-        mask = self.settings.mask
-        content = None if mask is None else digest(mask.read_bytes().hex())
+    # --- the reference
+
+    def _with_reference(self) -> tuple[BatchSettings, dict[PlannedFile, Outcome]]:
+        """The settings with the model to compare with, and the files that could not be read."""
+        settings = self.settings
+        if not settings.has_reference:
+            return settings, {}
+        failed: dict[PlannedFile, Outcome] = {}
+        path = self.plan.output / REFERENCE_NAME
+        model = settings.model
+        if model is None:
+            files = pooled_files(self.plan.files, MODES[settings.mode].most_pooled)
+            key = reference_key(files, settings.to_dict())
+            model = self._known_reference(path, key)
+            if model is None:
+                model = self._made_reference(files, failed)
+                model.save(path)
+                told = {"reference": REFERENCE_NAME, "key": key, "files": len(files) - len(failed)}
+                self.record.append(told)
+        else:
+            model.save(path)
+        return replace(settings, model=model, k=None), failed
+
+    def _known_reference(self, path: Path, key: str) -> Model | None:
+        """The reference that an earlier run has made of the same files, if it is still there."""
+        told = [entry["key"] for entry in self.record.entries if "reference" in entry]
+        if told[-1:] != [key]:
+            return None
+        try:
+            return load_model(path)
+        except GmmsegError:
+            return None
+
+    def _made_reference(
+        self, files: Sequence[PlannedFile], failed: dict[PlannedFile, Outcome]
+    ) -> Model:
+        job = RowsJob(source=self._source(), options=self.settings.options, n_files=len(files))
+        self.watcher.begin("images read", len(files))
+        parts: dict[PlannedFile, Outcome] = {}
+        for file, outcome in self._worked(lambda _: job, files):
+            (failed if outcome.failure else parts)[file] = outcome
+            self.watcher.step()
+        rows, options = of_one_kind([parts[file].value for file in files if file in parts])
+        assert self.settings.k is not None  # noqa: S101 - the settings have seen to it
+        return fit_pooled(rows, self.settings.k, options, threads=self.batch.threads)
+
+    # --- the images
+
+    def _entries(
+        self,
+        settings: BatchSettings,
+        key: str,
+        known: Mapping[str, Mapping[str, Any]],
+        failed: Mapping[PlannedFile, Outcome],
+    ) -> Iterator[Entry]:
+        """The line of every file, which the record has got."""
+        self.watcher.begin("images", len(self.plan.files))
+        taken = frozenset() if known or self.batch.overwrite else bases_in_use(self.plan)
+        through: list[Entry] = []
+        tasks = []
+        for file in self.plan.files:
+            before = known.get(file.input, {})
+            if is_done(file, before, key, self.plan.output):
+                through.append({**before, "status": "skipped"})
+            elif file in failed:
+                through.append(_entry(file, key, failed[file]))
+            elif file.base in taken:
+                through.append(_entry(file, key, Outcome(failure=_EXISTS, error=_taken(file))))
+            else:
+                mine = bool(known) and before.get("kind") != _EXISTS
+                tasks.append(ImageTask(file, self.batch.overwrite or mine))
+        self.record.append(*through)
+        yield from through
+        for task, outcome in self._worked(lambda threads: self._job(settings, threads), tasks):
+            entry = _entry(task.file, key, outcome)
+            self.record.append(entry)
+            yield entry
+
+    def _worked(
+        self, job: Callable[[int], Callable[[Task], Any]], tasks: Sequence[Task]
+    ) -> Iterator[tuple[Task, Outcome]]:
+        """Every task with what became of it; `job` is told how many threads a worker has."""
+        jobs, threads = self.batch.shared_out(len(tasks))
+        with WorkerPool(
+            job(threads),
+            jobs,
+            threads=threads,
+            timeout=self.batch.timeout,
+            memory_limit=self.batch.memory_limit,
+        ) as pool:
+            yield from pool.outcomes(tasks)
+
+    def _source(self) -> ImageSource:
+        given = self.settings
+        return ImageSource(
+            root=self.plan.root, reading=given.reading, mask=given.mask, spacing=given.spacing
+        )
+
+    def _job(self, settings: BatchSettings, threads: int) -> ImageJob:
+        return ImageJob(
+            source=self._source(),
+            output=self.plan.output,
+            outputs=settings.outputs,
+            labeller=_labeller(settings, threads),
+            strict=self.batch.strict,
+        )
+
+    # --- what is told
+
+    def _header(self, settings: BatchSettings) -> Entry:
+        options = settings.to_dict()
         return {
             "record": "gmmseg-run",
             "record_version": 1,
+            "gmmseg": gmmseg.__version__,
             "started": _now(),
             "root": str(self.plan.root),
             "inputs": list(self.plan.words),
             "files": len(self.plan.files),
-            "settings": digest([values, content]),
-            **values,
+            "mode": settings.mode,
+            "k": settings.k if settings.model is None else settings.model.k,
+            "model": REFERENCE_NAME if settings.has_reference else None,
+            "settings": digest(options),
+            "options": options,
         }
 
-    def _entries(
-        self, labeller: Labeller, known: Mapping[str, Mapping[str, Any]], settings: str
-    ) -> Iterator[Entry]:
-        """The line of every file, which the record has got."""
-        self._begin("images", len(self.plan.files))
-        done, in_use, tasks = [], [], []
-        taken = frozenset() if known or self.batch.overwrite else bases_in_use(self.plan)
-        for file in self.plan.files:
-            entry = known.get(file.input)
-            if entry is not None and is_done(file, entry, settings, self.plan.output):
-                done.append({**entry, "status": "skipped"})
-            elif file.base in taken:
-                in_use.append(_failed(file, settings, _EXISTS, _taken(file)))
-            else:
-                protected = entry is not None and entry.get("kind") == _EXISTS
-                tasks.append(ImageTask(file, self.batch.overwrite or bool(known and not protected)))
-        if done or in_use:
-            self.record.append(*done, *in_use)
-        for entry in [*done, *in_use]:
-            yield self._told(entry)
-        yield from self._worked(labeller, tasks, settings)
+    def _write_tables(self, entries: Iterable[Entry]) -> list[dict[str, Any]]:
+        folder = self.plan.output
+        summaries = [_summary(folder, entry) for entry in entries if entry["status"] != "failed"]
+        classes = csv_text(list(class_rows(summaries)))
+        write_text(folder / "classes.csv", classes, overwrite=True)
+        if not self.settings.has_reference:
+            return []
+        rows = drift_rows(summaries, self.settings.drift.max_drift)
+        values = {"reference": REFERENCE_NAME, "rules": RULES, "files": rows}
+        text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+        write_text(folder / "drift.json", text, overwrite=True)
+        write_text(folder / "drift.csv", csv_text(list(flat_drift(rows))), overwrite=True)
+        return rows
 
-    def _worked(
-        self, labeller: Labeller, tasks: Sequence[ImageTask], settings: str
-    ) -> Iterator[Entry]:
-        jobs, threads = self.batch.shared_out(len(tasks))
-        given = self.settings
-        job = ImageJob(
-            source=ImageSource(
-                root=self.plan.root, reading=given.reading, mask=given.mask, spacing=given.spacing
-            ),
-            output=self.plan.output,
-            outputs=given.outputs,
-            labeller=replace(labeller, threads=threads),  # type: ignore[type-var]
-            strict=self.batch.strict,
-        )
-        limits = {"timeout": self.batch.timeout, "memory_limit": self.batch.memory_limit}
-        with WorkerPool(job, jobs, threads=threads, **limits) as pool:  # type: ignore[arg-type]
-            for task, outcome in pool.outcomes(tasks):
-                entry = _entry(task.file, settings, outcome)
-                self.record.append(entry)
-                yield self._told(entry)
-
-    def _finished(self, entries: Mapping[str, Entry]) -> BatchResult:
-        ordered = tuple(entries[file.input] for file in self.plan.files)
-        remove_temporary(self.plan)  # of workers that died
-        summaries = [_summary(self.plan.output, e) for e in ordered if e["status"] != "failed"]
-        tables = []
-        if summaries:
-            tables.append(self.plan.output / "classes.csv")
-            write_text(tables[0], csv_text(list(class_rows(summaries))), overwrite=True)
-        return BatchResult(
-            entries=ordered, seconds=time.monotonic() - self.started, tables=tuple(tables)
-        )
-
-    def _end(self, entries: Iterable[Entry], *, interrupted: bool) -> None:
+    def _end(self, entries: Iterable[Entry], *, interrupted: bool) -> BatchResult:
         found = BatchResult(entries=tuple(entries), seconds=time.monotonic() - self.started)
         end = {"ended": _now(), **found.counts, "seconds": round(found.seconds, 3)}
         self.record.append({**end, "interrupted": interrupted})
+        return found
 
-    def _begin(self, what: str, n_files: int) -> None:
-        if self.watcher is not None:
-            self.watcher.begin(what, n_files)
 
-    def _told(self, entry: Entry) -> Entry:
-        if self.watcher is not None:
-            self.watcher.done(entry)
-        return entry
+def _labeller(settings: BatchSettings, threads: int) -> Labeller:
+    if settings.model is None:
+        assert settings.k is not None  # noqa: S101 - the settings have seen to it
+        return Each(k=settings.k, options=settings.options, threads=threads)
+    return Reference(
+        mode=settings.mode,
+        model=settings.model,
+        options=settings.options,
+        drift=settings.drift,
+        threads=threads,
+    )
 
 
 def _entry(file: PlannedFile, settings: str, outcome: Outcome) -> Entry:
-    """The line of a file that a worker had."""
-    if outcome.failure is not None:
-        return _failed(file, settings, outcome.failure, outcome.error, outcome.seconds)
-    facts = _facts(file, "ok", settings)
-    return {**facts, **outcome.value, "seconds": round(outcome.seconds, 3)}
-
-
-def _failed(file: PlannedFile, settings: str, kind: str, error: str, seconds: float = 0.0) -> Entry:
-    facts = _facts(file, "failed", settings)
-    return {**facts, "kind": kind, "error": error, "seconds": round(seconds, 3)}
-
-
-def _facts(file: PlannedFile, status: str, settings: str) -> Entry:
-    return {
+    """The line of a file."""
+    facts = {
         "input": file.input,
-        "status": status,
+        "status": "failed" if outcome.failure else "ok",
         "size": file.size,
         "mtime_ns": file.mtime_ns,
         "settings": settings,
     }
+    failure = {"kind": outcome.failure, "error": outcome.error}
+    found = failure if outcome.failure else outcome.value
+    return {**facts, **found, "seconds": round(outcome.seconds, 3)}
 
 
 def _taken(file: PlannedFile) -> str:

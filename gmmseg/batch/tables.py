@@ -9,7 +9,7 @@ from typing import Any
 
 from gmmseg._files import printable
 
-__all__ = ["class_rows", "csv_text"]
+__all__ = ["class_rows", "csv_text", "flat_drift"]
 
 #: With these a spreadsheet takes a cell for a formula, and runs it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -60,3 +60,15 @@ def class_rows(summaries: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
                 **{f"{word} {band}": value for band, mean, std in moments
                    for word, value in (("mean", mean), ("std", std))},
             }  # fmt: skip
+
+
+def flat_drift(rows: Iterable[Row]) -> Iterator[Row]:
+    """The drift table with a column for each class: ``share 1``, ``shift 1``, ``move 1`` ..."""
+    for row in rows:
+        flat = {name: value for name, value in row.items() if not isinstance(value, list)}
+        lists = (("share", "shares"), ("shift", "shifts"), ("move", "moves"))
+        yield {
+            **flat,
+            "flags": " ".join(row["flags"]),
+            **{f"{word} {j}": v for word, name in lists for j, v in enumerate(row[name], 1)},
+        }

@@ -17,17 +17,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gmmseg.batch.modes import EACH, MODES
 from gmmseg.batch.options import BatchOptions
 from gmmseg.batch.planning import BatchPlan, plan_batch
-from gmmseg.batch.run import BatchSettings, run_batch
+from gmmseg.batch.run import BatchResult, run_batch
+from gmmseg.batch.settings import BatchSettings
 from gmmseg.cli import option_groups as groups
 from gmmseg.cli import segment_options
 from gmmseg.cli.console import Console, print_error, print_json, print_lines
 from gmmseg.cli.values import byte_count, positive_integer, positive_number
+from gmmseg.folder_modes import DriftOptions
 from gmmseg.io import ReadOptions, printable
+from gmmseg.model import load_model
 from gmmseg.outputs import OutputOptions
 
 __all__ = ["add_arguments", "run"]
+
+#: Files that do not fit which are told by name; the table has all.
+_MOST_NAMES = 10
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,8 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="DIR|GLOB",
         help="folders, image files, or quoted patterns such as 'scans/*.png'",
     )
-    segment_options.add_classes(parser)
+    segment_options.add_classes(parser, required=False)
     _add_run(parser)
+    _add_modes(parser)
     groups.add_threads(parser)
     groups.add_outputs(parser)
     _require_folder(parser)
@@ -93,6 +101,48 @@ def _add_run(parser: ArgumentParser) -> None:
     )
 
 
+def _add_modes(parser: ArgumentParser) -> None:
+    """What a label means over the folder, and `DriftOptions`."""
+    default = DriftOptions()
+    group = parser.add_argument_group("one meaning over the folder")
+    group.add_argument(
+        "--mode",
+        choices=(EACH, *MODES),
+        default=EACH,
+        help="each: every image for itself. The others give labels the meaning that they have in a "
+        "reference: pooled (a model of all images; their shares of the classes are free), "
+        "reference (the same with --model), drift (means may move as well), independent (a fit of "
+        "its own, its classes named after the nearest) (default: %(default)s)",
+    )
+    group.add_argument(
+        "--model",
+        metavar="FILE",
+        dest="model_used",
+        help="the reference, a *.gmm.json; otherwise it is made of the images",
+    )
+    group.add_argument(
+        "--max-drift",
+        metavar="D",
+        type=float,
+        default=default.max_drift,
+        help="with --mode drift: most standard deviations that a mean moves (default: %(default)g)",
+    )
+    group.add_argument(
+        "--stiffness",
+        metavar="S",
+        type=float,
+        default=default.stiffness,
+        help="with --mode drift: how much classes of few pixels follow the others rather than "
+        "these pixels (default: %(default)g)",
+    )
+    group.add_argument(
+        "--save-model",
+        action="store_true",
+        default=OutputOptions().save_model,
+        help="write the model of each image to <stem>.gmm.json",
+    )
+
+
 def run(args: Namespace) -> int:
     """Segment all files that the words name."""
     console = groups.console_of(args)
@@ -103,6 +153,9 @@ def run(args: Namespace) -> int:
     settings = BatchSettings(
         k=args.k,
         options=segment_options.segment_options(args),
+        mode=args.mode,
+        model=None if args.model_used is None else load_model(args.model_used),
+        drift=groups.options_of(args, DriftOptions),
         outputs=groups.options_of(args, OutputOptions),
         reading=groups.options_of(args, ReadOptions),
         mask=None if args.mask is None else Path(args.mask).absolute(),
@@ -128,12 +181,18 @@ def _tell_plan(plan: BatchPlan, console: Console) -> int:
     return 0
 
 
-def _tell(result: Any, plan: BatchPlan, console: Console) -> int:
-    counts, failed = result.counts, result.failed
+def _tell(result: BatchResult, plan: BatchPlan, console: Console) -> int:
+    counts, failed, flagged = result.counts, result.failed, result.flagged
     skipped = f", {counts['skipped']} done before" if counts["skipped"] else ""
     console.say(
         f"{counts['ok']} images in {result.seconds:.1f} s{skipped} -> {printable(plan.output)}"
     )
+    if flagged:
+        console.say(f"{len(flagged)} images do not fit the reference (drift.csv):")
+        for row in flagged[:_MOST_NAMES]:
+            console.say(f"  {printable(row['input'])}: {', '.join(row['flags'])}")
+        if len(flagged) > _MOST_NAMES:
+            console.say(f"  and {len(flagged) - _MOST_NAMES} more")
     if failed:
         print_error(f"{len(failed)} of {len(result.entries)} files failed:")
         for entry in failed:
@@ -164,8 +223,11 @@ class _Watcher:
         self.__exit__()
         self._bar = self._console.counting(what, n_files)
 
-    def done(self, entry: Mapping[str, Any]) -> None:
+    def step(self) -> None:
         self._bar.update()
+
+    def done(self, entry: Mapping[str, Any]) -> None:
+        self.step()
         if self._json:
             print_json(dict(entry))
         for text in entry.get("warnings", ()):

@@ -46,7 +46,7 @@ from gmmseg.mixture.unobserved import (
     widened,
 )
 
-__all__ = ["Fit", "Fitter", "Metric"]
+__all__ = ["Fit", "Fitter", "Metric", "fit_of"]
 
 Array = NDArray[np.float64]
 
@@ -141,7 +141,7 @@ class Fitter:
         certificate = None
         if small is not None:
             run, certificate = certify(rows, small, run, rules, options, workers, callback)
-        fit = _in_units(run, rows, options, certificate)
+        fit = fit_of(run, rows, options, certificate)
         if self._known.all():
             return fit
         told = (*fit.warnings, unknown_warning(self._known))
@@ -303,8 +303,10 @@ def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> ND
     return labels
 
 
-def _in_units(run: Run, rows: EMRows, options: EMOptions, certificate: Certificate | None) -> Fit:
-    """The result in the units of the data."""
+def fit_of(
+    run: Run, rows: EMRows, options: EMOptions, certificate: Certificate | None = None
+) -> Fit:
+    """The result of a run in the units of the data."""
     gain = rows.log_scale
     return Fit(
         mixture=run.mixture.out_of_frame(rows.frame),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -13,11 +14,10 @@ from gmmseg.mixture.acceleration import Squarem, contraction
 from gmmseg.mixture.expectation import EMRows, e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
-from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["Callback", "Progress", "Run", "largest_change", "run_em"]
+__all__ = ["Callback", "Progress", "Rules", "Run", "largest_change", "run_em"]
 
 #: Called after every EM step or leap with the number of passes and the mean log-likelihood, to
 #: which a prior adds its share.
@@ -74,6 +74,23 @@ def largest_change(before: Mixture, after: Mixture) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
+class Rules(Protocol):
+    """What is free, and what EM maximises besides the likelihood: `Regularisation` is one."""
+
+    @property
+    def floor(self) -> float:
+        """The least variance in any direction that an M-step gives."""
+
+    def m_step(self, statistics: Statistics, mixture: Mixture, /) -> Mixture:
+        """The mixture that maximises what EM maximises."""
+
+    def objective(self, statistics: Statistics, mixture: Mixture, /) -> float:
+        """What EM maximises."""
+
+    def admitted(self, mixture: Mixture, /) -> Mixture:
+        """The nearest mixture that the rules allow."""
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """The end of a run of EM, in the frame of its rows."""
@@ -89,7 +106,7 @@ class Run:
 def run_em(
     rows: EMRows,
     mixture: Mixture,
-    regularisation: Regularisation,
+    regularisation: Rules,
     options: EMOptions,
     workers: Workers,
     callback: Callback | None,

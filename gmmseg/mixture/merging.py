@@ -17,7 +17,7 @@ from gmmseg._check import check_choice, check_integer
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.overlap import bhattacharyya
-from gmmseg.mixture.rows import check_weights
+from gmmseg.mixture.sampling import sampled_rows
 
 __all__ = [
     "MERGE_BY",
@@ -134,7 +134,7 @@ def merge_components(
         raise InvalidParameterError(
             f"k must be at most the number of components, {mixture.n_components}, got {k}."
         )
-    rows, weights = _sampled(np.asarray(X), sample_weight)
+    rows, weights = sampled_rows(np.asarray(X), sample_weight, _ROWS)
     posterior = mixture.posterior(rows, threads=threads).astype(np.float64).T.copy()
     touching = None if borders is None else _check_borders(borders, mixture.n_components)
     groups = _merged(posterior, weights, k, by, bhattacharyya(mixture), touching)
@@ -191,20 +191,6 @@ def shared_borders(components: NDArray[Any], n_components: int) -> Array:
         pairs = here[apart].astype(np.int64) * n_components + there[apart]
         table += np.bincount(pairs, minlength=table.size).reshape(table.shape)
     return table + table.T
-
-
-def _sampled(X: NDArray[Any], sample_weight: ArrayLike | None) -> tuple[NDArray[Any], Array]:
-    """The rows with their weights, or one row from each of many strata of equal weight."""
-    weights = check_weights(sample_weight, len(X))
-    weights = np.ones(len(X)) if weights is None else weights
-    if len(X) <= _ROWS:
-        return X, weights
-    total = np.cumsum(weights)
-    # anywhere within its stratum: no period of the image's columns can resonate with the sampling
-    places = (np.arange(_ROWS) + np.random.default_rng(0).random(_ROWS)) * (total[-1] / _ROWS)
-    chosen = np.minimum(np.searchsorted(total, places, side="right"), len(X) - 1)
-    chosen, counts = np.unique(chosen, return_counts=True)
-    return X[chosen], counts.astype(np.float64)
 
 
 def _check_borders(borders: ArrayLike, n_components: int) -> Array:
