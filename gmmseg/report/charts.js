@@ -1,6 +1,6 @@
 // Charts as inline SVG: histograms with densities, two features with ellipses, shares of all files.
 
-const WIDTH = 380, HEIGHT = 190, BELOW = 24;
+const WIDTH = 340, HEIGHT = 250, BELOW = 24;
 
 function ticks(low, high, most) {
   const rough = (high - low) / most;
@@ -90,6 +90,7 @@ function ellipses(chart) {
 function shareStrips(done, open) {
   const most = Math.max(...done.map((file) => file.k));
   const line = 34, left = 70, width = 900;
+  const opacity = Math.max(0.15, 0.6 - done.length / 2500);
   const labels = Array.from({ length: Math.min(most, 12) }, (_, j) => j + 1);
   const dots = labels.flatMap((label) => done.map((file) => {
     const row = file.classes[label - 1];
@@ -97,8 +98,8 @@ function shareStrips(done, open) {
     const jitter = (((file.index * 0.618034) % 1) - 0.5) * 16;
     const odd = file.status === "odd";
     const dot = svg("circle", {
-      cx: left + row.share * width, cy: line * (label - 0.5) + jitter, r: odd ? 4.5 : 3.2,
-      fill: odd ? "var(--surface)" : colourOf(label), "fill-opacity": odd ? 1 : 0.55,
+      cx: left + row.share * width, cy: line * (label - 0.5) + jitter, r: odd ? 4 : 3,
+      fill: odd ? "var(--surface)" : colourOf(label), "fill-opacity": odd ? 1 : opacity,
       stroke: colourOf(label), "stroke-width": odd ? 2 : 0, onclick: () => open(file),
     }, svg("title", {}, `${file.name}: class ${label}, ${percent(row.share)}`));
     return dot;

@@ -2,7 +2,7 @@
 
 function classTable(file) {
   const head = ["class", "share", "pixels", ...(file.classes[0].area === null ? [] : ["area"]),
-    ...file.bands.map((band) => `${band}, mean ± std`)];
+    ...file.bands];
   const rows = file.classes.map((row) => el("tr", {},
     el("th", { scope: "row", class: "words" },
       el("span", { class: "swatch", style: { background: colourOf(row.label) } }), String(row.label)),
@@ -13,7 +13,7 @@ function classTable(file) {
     row.mean.map((mean, band) => el("td", {},
       mean === null ? "" : `${number(mean)} ± ${number(row.std[band])}`))));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Classes" },
-    el("table", { class: "classes" },
+    el("table", { class: "classes", "aria-label": "Classes" },
       el("thead", {}, el("tr", {}, head.map((text, i) =>
         el("th", { scope: "col", class: i ? null : "words" }, text)))),
       el("tbody", {}, rows)));
@@ -72,7 +72,8 @@ function detailBody(file, compare) {
     picture ? el("section", { class: "panel", "aria-label": "Pictures" }, picture) : null,
     el("div", { class: "aside" },
       notes(file),
-      el("section", { class: "panel", "aria-label": "Classes" }, el("h3", {}, "Classes"), classTable(file)),
+      el("section", { class: "panel", "aria-label": "Classes" }, el("h3", {}, "Classes"),
+        el("p", { class: "muted small" }, "Mean ± standard deviation of each band"), classTable(file)),
       el("section", { class: "panel", "aria-label": "Facts" }, factList(file), links(file))),
     chartPanel(chart));
 }

@@ -21,6 +21,7 @@ from gmmseg.io import ReadOptions, printable, read_image, replacing
 from gmmseg.model import Model, load_model
 from gmmseg.pipeline import apply
 from gmmseg.report.cards import Card, facts_of_summary, failed_card, pictured
+from gmmseg.report.drift import drift_flags
 from gmmseg.report.options import PictureBudget, ReportOptions
 from gmmseg.report.page import write_page
 from gmmseg.report.settings import flattened, versions
@@ -140,7 +141,8 @@ class _Folder:
 
     def settings(self) -> list[tuple[str, str]]:
         """What the header tells of the run."""
-        kept: dict[str, Any] = {key: self.header.get(key) for key in ("started", "inputs", "mode", "k", "model")}
+        names = ("started", "inputs", "mode", "k", "model")
+        kept: dict[str, Any] = {name: self.header.get(name) for name in names}
         options = self.header.get("options")
         told = dict(options) if isinstance(options, Mapping) else {}
         segment = told.pop("segment", None)
@@ -152,6 +154,11 @@ class _Folder:
             if isinstance(told.get(name), Mapping):
                 told[name] = {key: value for key, value in told[name].items() if value}
         return [*flattened(kept), *flattened(told)]
+
+    @cached_property
+    def flags(self) -> dict[str, list[str]]:
+        """Why files do not fit the reference."""
+        return drift_flags(self.path / "drift.json")
 
     @cached_property
     def reading(self) -> ReadOptions:
@@ -216,6 +223,7 @@ def _done_card(found: _Folder, name: str, entry: Mapping[str, Any], budget: Pict
     outputs = entry["outputs"]
     facts = facts_of_summary(name, _summary(found, outputs))
     facts["seconds"] = _seconds(entry)
+    facts["reasons"] = found.flags.get(name, [])
     facts["links"] = [
         {"name": printable(kind), "href": _address(path)}
         for kind, path in outputs.items()

@@ -79,6 +79,8 @@ function browser(state, setOpen) {
   const open = setOpen(() => shown);
   const views = { gallery: gallery(state, open), table: fileTable(known, state, sortBy, open) };
   const place = el("div", { id: "files" });
+  const available = Object.keys(LAYERS).filter((name) => done.some((file) => file.layers.includes(name)));
+  const compare = compareControls(state.compare, available, views.gallery.compared).controls;
   const order = choice("Sort by", Object.fromEntries(Object.entries(known).map(([key, { name }]) =>
     [key, key === "attention" ? "needs a look" : name])), state.sort, (key) => sortBy(key, false));
   function sortBy(key, turn = true) {
@@ -95,6 +97,7 @@ function browser(state, setOpen) {
     views[state.view].show(shown);
     place.replaceChildren(shown.length ? views[state.view].root
       : el("p", { class: "empty" }, "No file is like that."));
+    compare.hidden = state.view === "table";
     count.textContent = `${whole.format(shown.length)} of ${whole.format(files.length)} files`;
   }
   const set = (key) => (value) => {
@@ -109,12 +112,10 @@ function browser(state, setOpen) {
   for (const [status, name] of Object.entries(STATUS)) {
     if (counted(status)) statuses[status] = [name, el("b", {}, String(counted(status)))];
   }
-  const available = Object.keys(LAYERS).filter((name) => done.some((file) => file.layers.includes(name)));
   const toolbar = el("div", { class: "toolbar", role: "search", "aria-label": "Files to show" },
     search, segments("Files to show", statuses, "all", set("status")), order,
     segments("View", { gallery: "Gallery", table: "Table" }, state.view, set("view")),
-    available.length > 1
-      ? compareControls(state.compare, available, views.gallery.compared).controls : null);
+    available.length > 1 ? compare : null);
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && !/^(INPUT|SELECT)$/.test(event.target.tagName)) {
       event.preventDefault();

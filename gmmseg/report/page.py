@@ -68,7 +68,7 @@ def write_page(
         if card.details:
             _write(file, _block(f"details-{number}", card.details))
     for fact, reasons in zip(facts, outlier_reasons(facts), strict=True):
-        fact["reasons"] = reasons
+        fact["reasons"] = [*fact.get("reasons", ()), *reasons]
     most = max((fact.get("k", 1) for fact in facts), default=1)
     colours = palette(min(max(most, 1), _MOST_COLOURS))
     report = {

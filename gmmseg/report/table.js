@@ -21,9 +21,14 @@ function columns() {
     k: numeric("classes", "k"),
   };
   shares.forEach((share) => (found[`share-${share.label}`] = share));
+  const novel = {
+    name: "novel", of: (file) => file.drift?.novelty_share ?? null,
+    shown: (file) => (file.drift?.novelty_share === undefined ? "" : percent(file.drift.novelty_share)),
+  };
   return {
     ...found,
     entropy: numeric("uncertainty", "entropy"),
+    ...(done.some((file) => "novelty_share" in file.drift) ? { novelty: novel } : {}),
     score: numeric("log-likelihood", "score"),
     iterations: numeric("iterations", "iterations"),
     seconds: numeric("seconds", "seconds"),
@@ -71,7 +76,7 @@ function fileTable(known, state, sort, open) {
     }
     return rows.get(file);
   };
-  const root = el("div", { class: "scroll panel", tabindex: 0, role: "region", "aria-label": "Table of files" },
+  const root = el("div", { class: "scroll panel tall", tabindex: 0, role: "region", "aria-label": "Table of files" },
     el("table", {}, el("caption", { class: "hidden" }, "Files; heads sort"),
       el("thead", {}, el("tr", {}, heads.map(([, head]) => head),
         el("th", { scope: "col", class: "words" }, "remarks"))),
