@@ -109,6 +109,7 @@ function detailDialog(compare, order) {
       detailBody(file, compare));
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
+    if (!dialog.contains(document.activeElement)) dialog.focus(); // what had it has been replaced
   }
   dialog.addEventListener("keydown", (event) => {
     if (/^(INPUT|SELECT)$/.test(event.target.tagName)) return;
