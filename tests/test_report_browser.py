@@ -15,7 +15,7 @@ ALL = N_SCANS + 5
 WIDE = """
     const right = arguments[0].getBoundingClientRect().right + 1;
     return [...arguments[0].querySelectorAll("*")]
-        .filter((e) => !e.closest(".scroll, .skip, .hidden, .name"))
+        .filter((e) => !e.closest(".scroll, .skip, .hidden, .name, h2"))
         .filter((e) => e.getBoundingClientRect().right > right)
         .map((e) => e.outerHTML.slice(0, 120) + e.getBoundingClientRect().right);
 """
