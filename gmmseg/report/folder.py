@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import urllib.parse
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.batch.record import RECORD_NAME, latest_entries, read_record
-from gmmseg.errors import GmmsegError, MissingFileError, ReadError
+from gmmseg.errors import GmmsegError, GmmsegWarning, MissingFileError, ReadError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable, read_image, replacing
+from gmmseg.mixture._threads import available_cpus
 from gmmseg.model import Model, load_model
 from gmmseg.pipeline import apply
 from gmmseg.report.cards import Card, facts_of_summary, failed_card, pictured
@@ -80,7 +85,8 @@ def write_report(
     found = _Folder.read(Path(folder), None if images is None else Path(images))
     target = found.path / REPORT_NAME if path is None else Path(path)
     entries = list(found.entries.values())
-    with replacing(target, overwrite=overwrite) as file:
+    with replacing(target, overwrite=overwrite) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", GmmsegWarning)  # the batch has told them
         write_page(
             file,
             _cards(found, options.budget(len(entries)), progress),
@@ -200,10 +206,17 @@ def _seconds(entry: Mapping[str, Any]) -> float:
 
 
 def _cards(found: _Folder, budget: PictureBudget, progress: Progress | None) -> Iterator[Card]:
-    for number, (name, entry) in enumerate(found.entries.items(), start=1):
-        yield _card(found, name, entry, budget)
-        if progress is not None:
-            progress(number, len(found.entries))
+    """In the order of the names; encoding pictures leaves the interpreter to other threads."""
+    threads = available_cpus()
+    with ThreadPoolExecutor(threads) as pool:
+        coming: deque[Future[Card]] = deque()
+        todo = iter(found.entries.items())
+        for number in range(1, len(found.entries) + 1):
+            for name, entry in islice(todo, 2 * threads - len(coming)):
+                coming.append(pool.submit(_card, found, name, entry, budget))
+            yield coming.popleft().result()
+            if progress is not None:
+                progress(number, len(found.entries))
 
 
 def _card(found: _Folder, name: str, entry: Mapping[str, Any], budget: PictureBudget) -> Card:
