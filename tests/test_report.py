@@ -187,6 +187,25 @@ def test_without_models_and_uncertainty(tmp_path):
     assert len(chart["pair"]["ellipses"]) == 2
 
 
+def test_a_batch_with_a_reference(tmp_path):
+    out = write_folder(tmp_path, entropy=False, model=False)
+    model = gmmseg.fit([scan(i) for i in range(3)], 2)
+    model.save(out / "reference.gmm.json")
+    header, *lines = read_record_lines(out)
+    write_record(out, [{**header, "model": "reference.gmm.json"}, *lines])
+    flagged = [{"input": "a/scan 03.png", "flags": ["unlikely"]}]
+    (out / "drift.json").write_text(json.dumps({"files": flagged}), encoding="utf-8")
+    page = Page(write_report(out))
+    number, file = page.files["a/scan 03.png"]
+    assert file["layers"] == ["image", "overlay", "uncertainty"]
+    assert file["reasons"] == ["unlikely under the reference model"]
+    chart = page.data(f"details-{number}")["chart"]
+    assert (chart["of"], chart["weights"]) == (
+        "reference",
+        pytest.approx(model.mixture.weights, rel=1e-3),
+    )
+
+
 def test_a_folder_that_was_moved(tmp_path):
     out = write_folder(tmp_path)
     Path(tmp_path, "in").rename(tmp_path / "elsewhere")

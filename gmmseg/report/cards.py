@@ -115,10 +115,13 @@ def pictured(
     entropy: NDArray[Any] | None,
     model: Model | None,
     budget: PictureBudget,
+    *,
+    fitted: bool = True,
 ) -> Card:
     """The card of a file whose pixels are there.
 
-    Without a model the charts show the Gaussians of the labelled pixels.
+    Without a model the charts show the Gaussians of the labelled pixels; `fitted` tells whether
+    the model was fitted to this image.
     """
     layers = layers_of(image, labels, entropy, facts["k"], budget.side)
     shown = next(iter(layers.values()), np.empty((0, 0, 3), np.uint8))
@@ -133,7 +136,7 @@ def pictured(
         "pictures": {name: data_of_webp(layer, budget) for name, layer in layers.items()}
     }
     if image is not None:
-        details["chart"] = _chart(facts, image, labels, model)
+        details["chart"] = _chart(facts, image, labels, model, fitted=fitted)
     return Card({**facts, **more}, details)
 
 
@@ -143,14 +146,20 @@ def _mean(values: NDArray[Any]) -> Any:
 
 
 def _chart(
-    facts: Mapping[str, Any], image: Image, labels: NDArray[Any], model: Model | None
+    facts: Mapping[str, Any],
+    image: Image,
+    labels: NDArray[Any],
+    model: Model | None,
+    *,
+    fitted: bool,
 ) -> dict[str, Any] | None:
     if model is not None:
         pixels = _complete(pixels_of(model, image))
         if len(pixels.labels) == 0:
             return None
         names = [printable(name) for name in model.feature_names]
-        return chart_of(pixels, model.mixture, model.labels, names, "model")
+        of = "model" if fitted else "reference"
+        return chart_of(pixels, model.mixture, model.labels, names, of)
     pixels = labelled_pixels(image, labels)
     if len(pixels.labels) == 0:
         return None

@@ -48,8 +48,9 @@ def chart_of(
         The class of every component.
     names : sequence of str
         Of the features.
-    of : {"model", "labels"}
-        Whether the Gaussians were fitted, or are those of the labelled pixels.
+    of : {"model", "reference", "labels"}
+        Whether the Gaussians were fitted to these pixels, are a model of all images, or are those
+        of the labelled pixels.
     """
     shown = range(min(mixture.n_features, _MOST_HISTOGRAMS))
     spans = [_span(pixels, feature) for feature in range(min(mixture.n_features, 3))]

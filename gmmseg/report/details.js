@@ -24,7 +24,7 @@ function factList(file) {
     ["Size", sizeOf(file)],
     ["Pixels used", `${whole.format(file.used)} of ${whole.format(file.used + file.unused)}`],
     ["Log-likelihood per pixel", number(file.score)],
-    ["Mean uncertainty", number(file.entropy)],
+    ["Mean uncertainty", decimals(file.entropy)],
     ["Iterations", number(file.iterations)],
     ["Time", file.seconds === undefined ? "" : duration(file.seconds)],
     ["Picture shows", file.display],
@@ -51,6 +51,7 @@ function notes(file) {
 
 const GAUSSIANS = {
   model: "Features of the fitted model; each class is a curve, their sum the dark line.",
+  reference: "Features of the model of all files: curves and ellipses are theirs, the bars and dots of this one.",
   labels: "Bands of the image; curves and ellipses have the mean and spread of each class's pixels.",
 };
 

@@ -43,8 +43,12 @@ const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const percent = (share) =>
   share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
 const date = (text) => text.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*Z$/, "$1, $2 UTC");
-const number = (value) => 
-  (value === null || value === undefined ? "" : short.format(value).replace("-", "−"));
+function number(value) {
+  if (value === null || value === undefined) return "";
+  const tiny = value !== 0 && Math.abs(value) < 1e-4;
+  return (tiny ? value.toExponential(2) : short.format(value)).replaceAll("-", "−");
+}
+const decimals = (value) => (value === null || value === undefined ? "" : value.toFixed(3));
 
 function duration(seconds) {
   if (seconds < 60) return `${short.format(Number(seconds.toFixed(2)))} s`;

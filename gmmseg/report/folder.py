@@ -246,11 +246,12 @@ def _done_card(found: _Folder, name: str, entry: Mapping[str, Any], budget: Pict
     if labels is None:
         raise ReadError("the label map is not there.")
     image, missing = _image(found, name, labels)
-    model = _optional_model(found.output(outputs.get("model"))) or found.reference
+    own = _optional_model(found.output(outputs.get("model")))
+    model = own or found.reference
     entropy = _map(found, outputs, "entropy")
     if entropy is None and image is not None and model is not None:
         entropy = apply(model, image).entropy
-    card = pictured(facts, image, labels, entropy, model, budget)
+    card = pictured(facts, image, labels, entropy, model, budget, fitted=own is not None)
     card.facts["notes"] += [missing] if missing else []
     return card
 

@@ -27,7 +27,7 @@ function columns() {
   };
   return {
     ...found,
-    entropy: numeric("uncertainty", "entropy"),
+    entropy: numeric("uncertainty", "entropy", decimals),
     ...(done.some((file) => "novelty_share" in file.drift) ? { novelty: novel } : {}),
     score: numeric("log-likelihood", "score"),
     iterations: numeric("iterations", "iterations"),
