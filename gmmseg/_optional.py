@@ -10,6 +10,7 @@ _REMEDIES = {
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
+    "shtab": "Install what writes completions: pip install 'gmmseg[completion]'",
     "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }
 

@@ -58,7 +58,7 @@ _GAINS = (0.7, 1.0, 1.4)
 _OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 #: Rows that are looked at to choose a beginning.
-_FIRST_LOOK = 1 << 12
+_FIRST_LOOK = 1 << 11
 _ROUGHLY = EMOptions(tol=1e-3, max_iter=30)
 
 #: Rows that are looked at for the common change and for their novelty; above what they are novel.
@@ -139,15 +139,16 @@ def _common_change(
     """
     rule = CommonShift(reference=reference)
 
-    def fitted(start: Mixture, n_rows: int, options: EMOptions) -> Fit:
-        rows, weights = sampled_rows(features, counts, n_rows)
+    some, many = (sampled_rows(features, counts, n) for n in (_FIRST_LOOK, _LOOK))
+
+    def fitted(rows: tuple[Rows, Array], start: Mixture, options: EMOptions) -> Fit:
         return adapt_rows(
-            rows, rule, sample_weight=weights, start=start, options=options, threads=threads
+            rows[0], rule, sample_weight=rows[1], start=start, options=options, threads=threads
         )
 
-    begun = [fitted(start, _FIRST_LOOK, _ROUGHLY) for start in _beginnings(reference, options)]
+    begun = [fitted(some, start, _ROUGHLY) for start in _beginnings(reference, options)]
     best = max(begun, key=lambda fit: fit.history[-1])
-    return fitted(best.mixture, _LOOK, EMOptions())
+    return fitted(many, best.mixture, EMOptions())
 
 
 def _beginnings(reference: Mixture, options: DriftOptions) -> Iterator[Mixture]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gmmseg._check import check_integer, check_real
-from gmmseg.batch.worker import can_limit_memory
+from gmmseg.batch.memory import can_limit_memory
 from gmmseg.errors import InvalidParameterError
 from gmmseg.mixture._threads import available_cpus
 

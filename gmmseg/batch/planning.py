@@ -191,7 +191,8 @@ def _without_outputs(names: Sequence[str]) -> list[str]:
 
 def _base(name: str) -> str:
     folder, slash, last = name.rpartition("/")
-    return folder + slash + output_stem(last)
+    stem = output_stem(last)
+    return folder + slash + (last if stem in (".", "..") else stem)  # a stem is no way out
 
 
 def _bases(names: Sequence[str]) -> Mapping[str, str]:

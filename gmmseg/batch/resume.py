@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -64,14 +65,18 @@ def _size(path: Path) -> int:
         return -1
 
 
-def bases_in_use(plan: BatchPlan) -> frozenset[str]:
-    """The bases of which some output is there already."""
+def bases_in_use(plan: BatchPlan, before: float = math.inf) -> frozenset[str]:
+    """The bases of which some output is there that was written before a time, in seconds."""
+    wanted = {file.base for file in plan.files}
     found = set()
     for folder in _folders(plan):
         place = folder.relative_to(plan.output).as_posix()
         prefix = "" if place == "." else f"{place}/"
-        found |= {prefix + stem for name in _names(folder) if (stem := stem_of_output(name))}
-    return frozenset(found & {file.base for file in plan.files})
+        for name in _names(folder):
+            base = prefix + (stem_of_output(name) or "")
+            if base in wanted and (folder / name).lstat().st_mtime < before:
+                found.add(base)
+    return frozenset(found)
 
 
 def remove_temporary(plan: BatchPlan) -> int:

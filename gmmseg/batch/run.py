@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ from gmmseg.batch.reference import RowsJob, of_one_kind, pooled_files, reference
 from gmmseg.batch.resume import bases_in_use, digest, is_done, remove_temporary
 from gmmseg.batch.settings import BatchSettings
 from gmmseg.batch.tables import class_rows, csv_text, flat_drift
+from gmmseg.batch.worker import EXISTS
 from gmmseg.batch.workers import Outcome, WorkerPool
 from gmmseg.errors import GmmsegError, OutputExistsError
 from gmmseg.model import Model, load_model
@@ -34,9 +37,6 @@ Entry = dict[str, Any]
 Task = TypeVar("Task")
 
 REFERENCE_NAME = "reference.gmm.json"
-
-#: The failure of a file whose outputs are not the work of a batch: they are never replaced.
-_EXISTS = "exists"
 
 _AS_USUAL = BatchOptions()
 
@@ -158,8 +158,8 @@ class _Run:
 
     def result(self) -> BatchResult:
         known = latest_entries(self.record.entries) if self.batch.resume else {}
-        settings, failed = self._with_reference()
-        header = self._header(settings)
+        settings, origin, failed = self._with_reference()
+        header = self._header(settings, origin)
         self.record.append(header)
         entries: dict[str, Entry] = {}
         try:
@@ -175,31 +175,30 @@ class _Run:
 
     # --- the reference
 
-    def _with_reference(self) -> tuple[BatchSettings, dict[PlannedFile, Outcome]]:
-        """The settings with the model to compare with, and the files that could not be read."""
+    def _with_reference(
+        self,
+    ) -> tuple[BatchSettings, dict[str, Any] | None, dict[PlannedFile, Outcome]]:
+        """The settings with the model to compare with, of what it was made, and what failed."""
         settings = self.settings
-        if not settings.has_reference:
-            return settings, {}
         failed: dict[PlannedFile, Outcome] = {}
+        if not settings.has_reference:
+            return settings, None, failed
         path = self.plan.output / REFERENCE_NAME
-        model = settings.model
+        if settings.model is not None:
+            settings.model.save(path)
+            return replace(settings, k=None), None, failed
+        files = pooled_files(self.plan.files, MODES[settings.mode].most_pooled)
+        origin = {"key": reference_key(files, settings.to_dict()), "files": len(files)}
+        model = self._known_reference(path, origin)
         if model is None:
-            files = pooled_files(self.plan.files, MODES[settings.mode].most_pooled)
-            key = reference_key(files, settings.to_dict())
-            model = self._known_reference(path, key)
-            if model is None:
-                model = self._made_reference(files, failed)
-                model.save(path)
-                told = {"reference": REFERENCE_NAME, "key": key, "files": len(files) - len(failed)}
-                self.record.append(told)
-        else:
+            model = self._made_reference(files, failed)
             model.save(path)
-        return replace(settings, model=model, k=None), failed
+        return replace(settings, model=model, k=None), origin, failed
 
-    def _known_reference(self, path: Path, key: str) -> Model | None:
-        """The reference that an earlier run has made of the same files, if it is still there."""
-        told = [entry["key"] for entry in self.record.entries if "reference" in entry]
-        if told[-1:] != [key]:
+    def _known_reference(self, path: Path, origin: dict[str, Any]) -> Model | None:
+        """The reference that the latest run has made of the same files, if it is still there."""
+        headers = [entry for entry in self.record.entries if "record" in entry]
+        if not headers or headers[-1].get("reference") != origin:
             return None
         try:
             return load_model(path)
@@ -230,26 +229,35 @@ class _Run:
     ) -> Iterator[Entry]:
         """The line of every file, which the record has got."""
         self.watcher.begin("images", len(self.plan.files))
-        taken = frozenset() if known or self.batch.overwrite else bases_in_use(self.plan)
+        begun = self._first_began() if known else math.inf
+        taken = frozenset() if self.batch.overwrite else bases_in_use(self.plan, begun)
         through: list[Entry] = []
         tasks = []
         for file in self.plan.files:
             before = known.get(file.input, {})
+            foreign = before.get("kind") == EXISTS
             if is_done(file, before, key, self.plan.output):
                 through.append({**before, "status": "skipped"})
             elif file in failed:
                 through.append(_entry(file, key, failed[file]))
-            elif file.base in taken:
-                through.append(_entry(file, key, Outcome(failure=_EXISTS, error=_taken(file))))
-            else:
-                mine = bool(known) and before.get("kind") != _EXISTS
-                tasks.append(ImageTask(file, self.batch.overwrite or mine))
+            elif file.base in taken and (foreign or not before):
+                through.append(_entry(file, key, Outcome(failure=EXISTS, error=_taken(file))))
+            else:  # what is there was left by a run that was killed
+                tasks.append(ImageTask(file, self.batch.overwrite or bool(known and not foreign)))
         self.record.append(*through)
         yield from through
         for task, outcome in self._worked(lambda threads: self._job(settings, threads), tasks):
             entry = _entry(task.file, key, outcome)
             self.record.append(entry)
             yield entry
+
+    def _first_began(self) -> float:
+        """When the first run began: what is older is not the work of a batch."""
+        for entry in self.record.entries:
+            if "record" in entry:
+                with suppress(ValueError):
+                    return datetime.fromisoformat(str(entry.get("started"))).timestamp()
+        return math.inf
 
     def _worked(
         self, job: Callable[[int], Callable[[Task], Any]], tasks: Sequence[Task]
@@ -259,7 +267,6 @@ class _Run:
         with WorkerPool(
             job(threads),
             jobs,
-            threads=threads,
             timeout=self.batch.timeout,
             memory_limit=self.batch.memory_limit,
         ) as pool:
@@ -282,7 +289,7 @@ class _Run:
 
     # --- what is told
 
-    def _header(self, settings: BatchSettings) -> Entry:
+    def _header(self, settings: BatchSettings, origin: dict[str, Any] | None) -> Entry:
         options = settings.to_dict()
         return {
             "record": "gmmseg-run",
@@ -295,6 +302,7 @@ class _Run:
             "mode": settings.mode,
             "k": settings.k if settings.model is None else settings.model.k,
             "model": REFERENCE_NAME if settings.has_reference else None,
+            "reference": origin,
             "settings": digest(options),
             "options": options,
         }

@@ -1,7 +1,4 @@
-"""The life of a worker process. Its supervisor is `workers`.
-
-What is imported here is loaded once, by the server that forks the workers.
-"""
+"""The life of a worker process. Its supervisor is `workers`."""
 
 from __future__ import annotations
 
@@ -12,17 +9,26 @@ import warnings
 from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 from gmmseg._files import printable
-from gmmseg.errors import GmmsegError, GmmsegWarning
-from gmmseg.mixture import _distinct_kernels, _kernels  # noqa: F401  # loaded before the fork
-from gmmseg.mixture._jit import load_without_blas
+from gmmseg.batch.memory import limit_memory
+from gmmseg.errors import GmmsegError, GmmsegWarning, OutputExistsError
 
-__all__ = ["READY", "can_limit_memory", "serve"]
+__all__ = ["EXISTS", "PRELOADED", "READY", "serve"]
 
 READY = "ready"
+
+#: The failure of a task whose outputs are there, and not the work of a batch: they stay.
+EXISTS = "exists"
+
+#: What is loaded once, by the server that forks the workers.
+PRELOADED = (
+    __name__,
+    "gmmseg.batch.job",
+    "gmmseg.mixture._distinct_kernels",
+    "gmmseg.mixture._kernels",
+)
 
 
 def serve(pipe: Connection, work: Callable[[Any], Any], memory_limit: int | None) -> None:
@@ -32,11 +38,13 @@ def serve(pipe: Connection, work: Callable[[Any], Any], memory_limit: int | None
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    from gmmseg.mixture._jit import load_without_blas  # not in the supervisor: 0.3 s
+
     load_without_blas()
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GmmsegWarning)
     if memory_limit is not None:
-        _limit_memory(memory_limit)
+        limit_memory(memory_limit)
     pipe.send(READY)
     while True:
         try:
@@ -51,6 +59,8 @@ def _outcome(work: Callable[[Any], Any], task: Any) -> tuple[str | None, Any]:
         return None, work(task)
     except MemoryError:
         return "memory", "not enough memory."
+    except OutputExistsError as error:
+        return EXISTS, printable(error)
     except GmmsegError as error:
         return "error", printable(error)
     except RecursionError:
@@ -65,21 +75,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def can_limit_memory() -> bool:
-    """Whether the address space of a process can be limited, and its size be known."""
-    return _STATM.exists()
-
-
-_STATM = Path("/proc/self/statm")
-
-
-def _limit_memory(more: int) -> None:
-    """Let this process take so many bytes more than it has."""
-    import resource
-
-    pages = int(_STATM.read_text(encoding="ascii").split()[0])
-    most = pages * resource.getpagesize() + more
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))

@@ -38,7 +38,8 @@ _PATIENCE = 5.0
 #: A server process that has loaded what workers need, and forks them, where there is such a thing.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
-#: Libraries of linear algebra would otherwise start a thread for each CPU in each worker.
+#: Libraries of linear algebra would otherwise start a thread for each CPU in each worker, and these
+#: wait for work by turning round.
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -55,7 +56,7 @@ class Outcome:
     value : object
         What the work returned, when `failure` is None.
     failure : str or None
-        ``error`` (a message), ``memory``, ``timeout`` or ``crash``.
+        ``error`` (a message), ``exists``, ``memory``, ``timeout`` or ``crash``.
     error : str
         What happened, on one line.
     seconds : float
@@ -86,12 +87,6 @@ class _Worker(Generic[Task]):
         self.task, self.since = task, time.monotonic()
         self.pipe.send(task)
 
-    def taken_back(self) -> tuple[Task, float]:
-        """The task that it had, and for how long."""
-        task, self.task = self.task, None
-        assert task is not None  # noqa: S101 - only asked of workers that have one
-        return task, time.monotonic() - self.since
-
     def end(self) -> None:
         self.pipe.close()
         self.process.kill()
@@ -110,8 +105,6 @@ class WorkerPool(Generic[Task]):
         define them. An error that it raises fails its task only.
     jobs : int
         Number of processes.
-    threads : int
-        Threads of libraries in each.
     timeout : float, optional
         Seconds that a task may take; its process is then killed.
     memory_limit : int, optional
@@ -123,15 +116,14 @@ class WorkerPool(Generic[Task]):
         work: Callable[[Task], Any],
         jobs: int,
         *,
-        threads: int = 1,
         timeout: float | None = None,
         memory_limit: int | None = None,
     ) -> None:
-        self._work, self._threads = work, threads
+        self._work = work
         self._timeout, self._memory_limit = timeout, memory_limit
         self._context = multiprocessing.get_context(_METHOD)
         if _METHOD == "forkserver":
-            self._context.set_forkserver_preload([worker.__name__])
+            self._context.set_forkserver_preload(list(worker.PRELOADED))
         self._workers: list[_Worker[Task] | None] = [None] * jobs
         self._stillborn = 0
         self._alone_until = 0.0
@@ -174,7 +166,7 @@ class WorkerPool(Generic[Task]):
         process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=worker.serve, args=(pipe, self._work, self._memory_limit), daemon=True
         )
-        with _environment(dict.fromkeys(_THREAD_VARIABLES, str(self._threads))):
+        with _environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
             process.start()
         return process
 
@@ -204,8 +196,7 @@ class WorkerPool(Generic[Task]):
             if message == worker.READY:
                 own.is_ready, self._stillborn = True, 0
                 continue
-            task, seconds = own.taken_back()
-            self._alone_until = min(self._alone_until, time.monotonic())
+            task, seconds = self._taken_from(own)
             failure, value = message
             if failure is None:
                 yield task, Outcome(value=value, seconds=seconds)
@@ -230,7 +221,7 @@ class WorkerPool(Generic[Task]):
             if own is None or own.task is None or own.since > limit or own.pipe.poll():
                 continue
             self._remove(own)
-            task, seconds = own.taken_back()
+            task, seconds = self._taken_from(own)
             text = f"it took more than {self._timeout:g} seconds."
             yield task, Outcome(failure="timeout", error=text, seconds=seconds)
 
@@ -243,10 +234,17 @@ class WorkerPool(Generic[Task]):
             if self._stillborn >= _MOST_STILLBORN:
                 raise WorkerStartError(f"worker processes die at their start: {_reason(code)}.")
             return
-        task, seconds = own.taken_back()
-        self._alone_until = min(self._alone_until, time.monotonic())
+        task, seconds = self._taken_from(own)
         text = f"the process that worked on it died: {_reason(code)}."
         yield task, Outcome(failure="crash", error=text, seconds=seconds)
+
+    def _taken_from(self, own: _Worker[Task]) -> tuple[Task, float]:
+        """The task that a worker had, and for how long."""
+        now = time.monotonic()
+        self._alone_until = min(self._alone_until, now)
+        task, own.task = own.task, None
+        assert task is not None  # noqa: S101 - only asked of workers that have one
+        return task, now - own.since
 
     def _remove(self, own: _Worker[Task]) -> None:
         own.end()

@@ -11,6 +11,7 @@ was interrupted or killed goes on with --resume.
 from __future__ import annotations
 
 import signal
+import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -184,9 +185,8 @@ def _tell_plan(plan: BatchPlan, console: Console) -> int:
 def _tell(result: BatchResult, plan: BatchPlan, console: Console) -> int:
     counts, failed, flagged = result.counts, result.failed, result.flagged
     skipped = f", {counts['skipped']} done before" if counts["skipped"] else ""
-    console.say(
-        f"{counts['ok']} images in {result.seconds:.1f} s{skipped} -> {printable(plan.output)}"
-    )
+    images = "1 image" if counts["ok"] == 1 else f"{counts['ok']} images"
+    console.say(f"{images} in {result.seconds:.1f} s{skipped} -> {printable(plan.output)}")
     if flagged:
         console.say(f"{len(flagged)} images do not fit the reference (drift.csv):")
         for row in flagged[:_MOST_NAMES]:
@@ -241,6 +241,9 @@ def _ended_by_sigterm() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are for the main thread
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

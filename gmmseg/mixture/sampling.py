@@ -26,13 +26,15 @@ def sampled_rows(
     >>> X.shape, weights.sum().item()
     ((10, 1), 1000.0)
     """
-    given = check_weights(sample_weight, len(X))
-    weights = np.ones(len(X)) if given is None else given
+    weights = check_weights(sample_weight, len(X))
     if len(X) <= n:
-        return X, weights
-    total = np.cumsum(weights)
+        return X, np.ones(len(X)) if weights is None else weights
     # anywhere within its stratum: no period of the image's columns can resonate with the sampling
-    places = (np.arange(n) + np.random.default_rng(0).random(n)) * (total[-1] / n)
+    places = (np.arange(n) + np.random.default_rng(0).random(n)) / n
+    if weights is None:  # no array of one number for each of many pixels
+        return X[np.minimum(places * len(X), len(X) - 1).astype(np.intp)], np.full(n, len(X) / n)
+    total = np.cumsum(weights)
+    places *= total[-1]
     chosen = np.minimum(np.searchsorted(total, places, side="right"), len(X) - 1)
     chosen, counts = np.unique(chosen, return_counts=True)
     return X[chosen], counts * (total[-1] / n)
