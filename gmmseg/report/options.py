@@ -69,7 +69,7 @@ class ReportOptions:
         Examples
         --------
         >>> [ReportOptions().budget(n).side for n in (1, 100, 1000, 5000)]
-        [1024, 904, 277, 108]
+        [1024, 875, 262, 96]
         """
         room = (self.most_bytes - _PAGE) / max(1, n_files) - _FACTS
         n_bytes = max(1_000, int(room / _BASE64 / _LAYERS))
