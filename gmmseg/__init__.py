@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gmmseg.mixture.merging import MergeOptions
     from gmmseg.mixture.selection import Selection, SelectOptions
     from gmmseg.model import Model, load_model
+    from gmmseg.opencv import from_bgr
     from gmmseg.options import SegmentOptions
     from gmmseg.pipeline import apply, fit, segment, select_k
     from gmmseg.regions import RegionOptions
@@ -56,6 +57,7 @@ _HOME = {
     "detect_anomalies": "gmmseg.detection",
     "fit": "gmmseg.pipeline",
     "fit_mixture": "gmmseg.mixture",
+    "from_bgr": "gmmseg.opencv",
     "load_model": "gmmseg.model",
     "read_image": "gmmseg.io",
     "read_table": "gmmseg.io",
@@ -89,6 +91,7 @@ __all__ = [
     "detect_anomalies",
     "fit",
     "fit_mixture",
+    "from_bgr",
     "load_model",
     "read_image",
     "read_table",

@@ -6,11 +6,18 @@ from types import ModuleType
 from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
+    "cv2": "Install OpenCV: pip install --force-reinstall opencv-python",
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
     "shtab": "Install what writes completions: pip install 'gmmseg[completion]'",
     "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
+}
+
+#: Packages that are there but cannot be loaded without libraries of the system.
+_LIBRARIES = {
+    "cv2": "OpenCV needs libraries of the system; on Debian and Ubuntu: apt-get install -y libgl1 "
+    "libglib2.0-0 libxcb1",
 }
 
 
@@ -21,4 +28,6 @@ def import_optional(name: str) -> ModuleType:
     except ImportError as error:
         package = name.partition(".")[0]
         remedy = _REMEDIES.get(package, f"Install it: pip install {package}")
+        if not isinstance(error, ModuleNotFoundError):
+            remedy = _LIBRARIES.get(package, remedy)
         raise MissingDependencyError(f"{remedy} ({error})") from error

@@ -75,7 +75,7 @@ class OutputOptions:
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
-    r"(.+?)(_(labels|regions|overlay|entropy|novelty|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?)\.(png|tif|npz|csv|tsv|parquet|json)|\.gmm\.json)"
+    r"(.+?)(_(labels|regions|overlay|entropy|novelty|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?|report)\.(png|tif|npz|csv|tsv|parquet|json|html)|\.gmm\.json)"
 )
 
 

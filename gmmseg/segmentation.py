@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from gmmseg._check import check_choice, check_integer
 from gmmseg.classes import ClassRow, class_table
+from gmmseg.components import Components, boxes_of_labels, find_components
+from gmmseg.contours import find_contours
 from gmmseg.errors import InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.labels import class_mask, label_dtype
 from gmmseg.mixture.lazy import parts_of
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.model import Model
+from gmmseg.opencv import cut_out, grabcut_codes
 from gmmseg.pixels import PixelRows
 from gmmseg.random_field import smooth_image, within_classes
 from gmmseg.regions import as_map, clean_labels, connected_regions, merge_regions
@@ -268,6 +271,88 @@ class Segmentation:
         """255 where a pixel has this label, else 0; uint8, C-contiguous, as OpenCV wants it."""
         self._index(label)
         return class_mask(self.labels, label)
+
+    def contours(self, label: int, *, hierarchy: bool = False, simplify: bool = True) -> Any:
+        """Contours of a class in OpenCV's form, (points, 1, 2) of int32: `find_contours`.
+
+        With `hierarchy` holes as well, and the array that tells what lies in what.
+
+        Raises
+        ------
+        MissingDependencyError
+            When OpenCV, or a system library that it needs, is not installed.
+        """
+        mask = self.mask(label)
+        if hierarchy:
+            return find_contours(mask, hierarchy=True, simplify=simplify)
+        return find_contours(mask, simplify=simplify)
+
+    def components(self, label: int, *, connectivity: int | None = None) -> Components:
+        """Connected components of a class, as `cv2.connectedComponentsWithStats` has them.
+
+        Examples
+        --------
+        >>> import numpy as np, gmmseg
+        >>> seg = gmmseg.segment(np.array([[9, 0, 9, 9]], np.uint8), k=2)
+        >>> n, labels, stats, centroids = seg.components(2)
+        >>> stats[1:].tolist()
+        [[0, 0, 1, 1, 1], [2, 0, 2, 1, 2]]
+        """
+        return find_components(self.mask(label), connectivity)
+
+    def boxes(self, label: int | None = None) -> NDArray[np.int32]:
+        """Boxes (x, y, width, height) of the classes, or of the components of one class.
+
+        int32; row j is class j + 1, and zeros for a class without pixels. Of a volume
+        (x, y, z, width, height, depth).
+        """
+        if label is None:
+            return boxes_of_labels(self.labels, self.k)
+        return self.components(label).stats[1:, :-1]
+
+    def grabcut_mask(
+        self, foreground: int | Sequence[int] | None = None, *, sure: float = 0.99
+    ) -> NDArray[np.uint8]:
+        """A mask for `cv2.grabCut`: surely or probably, foreground or background.
+
+        Parameters
+        ----------
+        foreground : int or sequence of int, optional
+            Labels of the foreground; the last class, which is the object of a `box`, when not
+            given.
+        sure : float
+            Pixels that are foreground with this probability, or background, are so surely: they
+            stay as they are. Pixels that are not used are background.
+
+        Returns
+        -------
+        ndarray of uint8, of the image's shape
+            0 = `cv2.GC_BGD`, 1 = `GC_FGD`, 2 = `GC_PR_BGD`, 3 = `GC_PR_FGD`.
+        """
+        probability = self._probability_of(self.k if foreground is None else foreground)
+        return grabcut_codes(probability, self.labels > 0, sure=sure)
+
+    def cutout(self, label: int | Sequence[int]) -> NDArray[np.uint8]:
+        """The picture as opaque as it is probably of a class, or of some, RGBA uint8.
+
+        Straight (not premultiplied) alpha. A volume is shown by its middle plane.
+        """
+        from gmmseg.overlay import display_rgb
+
+        soft = self._probability_of(label)
+        return cut_out(
+            display_rgb(self.image), soft if self.image.ndim == 2 else soft[len(soft) // 2]
+        )
+
+    def _probability_of(self, labels: int | Sequence[int]) -> NDArray[np.float32]:
+        """Probability of one class, or of any of several, clipped to 0..1."""
+        several = tuple(labels) if isinstance(labels, Sequence) else (labels,)
+        if not several:
+            raise InvalidParameterError("label must name one class at least, got none.")
+        for label in several:
+            self._index(label)
+        parts = (self.probability(label) for label in dict.fromkeys(several))
+        return np.clip(sum(parts, np.zeros(self.image.shape, np.float32)), 0, 1)
 
     def overlay(self, *, legend: bool = False) -> NDArray[np.uint8]:
         """The picture with its classes in colour, RGB uint8.

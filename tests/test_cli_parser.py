@@ -36,6 +36,8 @@ REQUIRED = {
     "select": ["a.png"],
     "info": ["a.png"],
     "describe": ["m.gmm.json"],
+    "report": ["out"],
+    "export": ["a_labels.png", "--to", "coco.json"],
     "convert": ["m.gmm.json", "m.gsg"],
     "plot": ["m.gmm.json", "-o", "m.png"],
     "sample": ["m.gmm.json", "-n", "5", "-o", "rows.csv"],

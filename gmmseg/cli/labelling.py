@@ -26,7 +26,7 @@ from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable
 from gmmseg.mixture.em import Callback
-from gmmseg.outputs import OutputOptions, check_outputs, planned_outputs, write_outputs
+from gmmseg.outputs import OutputOptions, check_outputs, planned_outputs, write_files, write_output
 from gmmseg.segmentation import Segmentation
 
 __all__ = ["Labeller", "add_arguments", "label_inputs"]
@@ -39,12 +39,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options that both commands have."""
     groups.add_threads(parser)
     groups.add_outputs(parser)
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="also a page to look at, <stem>_report.html: pictures, classes, charts, settings",
+    )
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_messages(parser)
 
 
 STDOUT = "-"
+
+#: The name of the page among the outputs.
+_REPORT = "report"
 
 #: Written files that are told by name, unless verbose.
 _MOST_NAMES = 3
@@ -73,7 +81,7 @@ class _Job:
             segmentation = self._label(image)
             if segmentation.k < self.most_classes:
                 plan = self._plan(source, destination, image, segmentation.k)
-            write_outputs(segmentation, plan, overwrite=self.args.overwrite)
+            write_files(plan, _writer(segmentation), overwrite=self.args.overwrite)
         summary = segmentation.to_dict()
         self._tell(source, segmentation, summary, plan, time.perf_counter() - started)
         outputs = {name: str(path) for name, path in plan.items()}
@@ -82,7 +90,7 @@ class _Job:
     def _plan(
         self, source: Input, destination: Destination, image: Image, k: int
     ) -> dict[str, Path]:
-        return planned_outputs(
+        plan = planned_outputs(
             destination.base,
             k,
             self.outputs,
@@ -91,6 +99,9 @@ class _Job:
             labels=destination.labels,
             model=self.args.model_file,
         )
+        if self.args.report:
+            plan[_REPORT] = Path(f"{destination.base}_report.html")
+        return plan
 
     def _label(self, image: Image) -> Segmentation:
         if self.several:
@@ -200,7 +211,7 @@ def _outputs_of(args: Namespace, inputs: Sequence[Input]) -> OutputOptions:
     if args.output != STDOUT:
         return outputs
     outputs = replace(outputs, overlay=False)
-    if len(inputs) > 1 or args.json or outputs != OutputOptions(overlay=False):
+    if len(inputs) > 1 or args.json or args.report or outputs != OutputOptions(overlay=False):
         raise InvalidParameterError(
             "-o - writes the label map of a single input to standard output, and nothing else. "
             "Name a folder to get several files, or --json."
@@ -216,6 +227,20 @@ def _files_read(source: Input, args: Namespace) -> list[Path]:
     words: list[Any] = [source.path, args.mask, getattr(args, "model_used", None)]
     words.append(getattr(args, "hints", None))
     return [Path(word) for word in words if word is not None]
+
+
+def _writer(segmentation: Segmentation) -> Callable[[str, Path], None]:
+    """Writes the outputs of a plan by their names, the page among them."""
+
+    def write(name: str, path: Path) -> None:
+        if name == _REPORT:
+            from gmmseg.report import write_image_report
+
+            write_image_report(segmentation, path)
+        else:
+            write_output(segmentation, name, path)
+
+    return write
 
 
 def _ignore(_: int, __: float) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["component_densities", "draw_histogram", "plot_histograms"]
+__all__ = ["component_densities", "draw_histogram", "histogram_bars", "plot_histograms"]
 
 Array = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def draw_histogram(
     x = np.linspace(low, high, _POINTS)
     width, heights = (high - low) / _MOST_BINS, np.zeros(1)
     if pixels is not None:
-        heights, edges = _histogram(pixels, feature, low, high)
+        heights, edges = histogram_bars(pixels, feature, low, high)
         width = edges[1] - edges[0]
         orientation: Any = "vertical" if upright else "horizontal"
         axes.stairs(heights, edges, fill=True, color=_BARS, orientation=orientation)
@@ -167,7 +167,7 @@ def _erf(z: Array) -> Array:
     return np.array([math.erf(value) for value in z])
 
 
-def _histogram(pixels: Pixels, feature: int, low: float, high: float) -> tuple[Array, Array]:
+def histogram_bars(pixels: Pixels, feature: int, low: float, high: float) -> tuple[Array, Array]:
     """Densities and edges of bars; whole numbers get bars of whole widths, without gaps."""
     values = pixels.features[:, feature].astype(np.float64)
     total = pixels.counts.sum()
