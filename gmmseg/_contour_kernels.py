@@ -1,6 +1,5 @@
 """The CPU kernels of components and outlines: loops over pixels, and nothing else."""
 
-import numpy as np
 
 from gmmseg.mixture._jit import kernel
 
@@ -12,12 +11,11 @@ def measure(regions, shape, low, high, sums, counts):
     `low` and `high`, the first and the last coordinate, hold the largest and -1 when this begins.
     """
     planes, rows, cols = shape
-    place = np.empty(3, np.int64)
     for z in range(planes):
         for y in range(rows):
             for x in range(cols):
                 region = regions[(z * rows + y) * cols + x]
-                place[0], place[1], place[2] = z, y, x
+                place = (z, y, x)
                 counts[region] += 1
                 for axis in range(3):
                     at = place[axis]
