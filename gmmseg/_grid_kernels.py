@@ -1,7 +1,5 @@
 """The CPU kernel of working grids: labels of squares -> labels of pixels."""
 
-import numpy as np
-
 from gmmseg.mixture._jit import inline, kernel
 
 
@@ -25,19 +23,19 @@ def enlarge_map(values, top, bottom, down, left, right, across, out):
     Row y lies between the squares `top[y]` and `bottom[y]`, `down[y]` of the way from the first to
     the second; columns likewise.
     """
-    labels, weights = np.empty(4, values.dtype), np.empty(4)
     for y in range(out.shape[0]):
         above, below = values[top[y]], values[bottom[y]]
         for x in range(out.shape[1]):
-            labels[0], labels[1] = above[left[x]], above[right[x]]
-            labels[2], labels[3] = below[left[x]], below[right[x]]
+            labels = (above[left[x]], above[right[x]], below[left[x]], below[right[x]])
             if labels[0] == labels[1] and labels[0] == labels[2] and labels[0] == labels[3]:
                 out[y, x] = labels[0]
                 continue
-            weights[0] = (1.0 - down[y]) * (1.0 - across[x])
-            weights[1] = (1.0 - down[y]) * across[x]
-            weights[2] = down[y] * (1.0 - across[x])
-            weights[3] = down[y] * across[x]
+            weights = (
+                (1.0 - down[y]) * (1.0 - across[x]),
+                (1.0 - down[y]) * across[x],
+                down[y] * (1.0 - across[x]),
+                down[y] * across[x],
+            )
             nearest = 2 * int(down[y] > 0.5) + int(across[x] > 0.5)
             best, most = _heavier(labels, weights, nearest, labels[0] * 0, 0.0)
             for i in range(4):
