@@ -260,5 +260,6 @@ def adapt_rows(
     own = rule.in_frame(rows.frame)
     begin = own.admitted((start or rule.reference).in_frame(rows.frame))
     with Workers(threads) as workers:
+        rows.preload(workers)  # many passes follow
         run = run_em(rows, begin, own, options, workers, callback, at_rest=options.at_rest)
     return fit_of(run, rows, options)
