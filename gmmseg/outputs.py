@@ -27,6 +27,7 @@ __all__ = [
     "OutputOptions",
     "check_outputs",
     "planned_outputs",
+    "staged",
     "stem_of_output",
     "write_files",
     "write_map",
@@ -235,6 +236,20 @@ def write_files(
     OutputExistsError, WriteError
         As `write_outputs`. Nothing has changed then.
     """
+    with staged(plan, overwrite=overwrite) as paths:
+        for name, path in paths.items():
+            write(name, path)
+
+
+@contextmanager
+def staged(plan: Mapping[str, Path], *, overwrite: bool = False) -> Iterator[dict[str, Path]]:
+    """Paths to write the files of `plan` to, which go to their places when the block ends well.
+
+    Raises
+    ------
+    OutputExistsError, WriteError
+        As `write_outputs`. Nothing has changed then.
+    """
     check_outputs(plan, overwrite=overwrite)
     try:
         with ExitStack() as stack:
@@ -242,12 +257,11 @@ def write_files(
                 folder: stack.enter_context(_staging(folder))
                 for folder in dict.fromkeys(path.parent for path in plan.values())
             }
-            staged = {name: staging[path.parent] / path.name for name, path in plan.items()}
-            for name, path in staged.items():
-                write(name, path)
+            paths = {name: staging[path.parent] / path.name for name, path in plan.items()}
+            yield paths
             check_outputs(plan, overwrite=overwrite)
             for name, path in plan.items():
-                staged[name].replace(path)
+                paths[name].replace(path)
     except GmmsegError:
         raise
     except OSError as error:

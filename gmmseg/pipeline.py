@@ -30,7 +30,7 @@ from gmmseg.presets import DEFAULT, options_for
 from gmmseg.random_field import fit_field
 from gmmseg.segmentation import Segmentation
 
-__all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment", "select_k"]
+__all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "model_of_rows", "segment", "select_k"]
 
 #: What the doors take: an Image, an array, or the path of a file.
 ImageLike = Image | ArrayLike | str | os.PathLike[str]
@@ -108,7 +108,7 @@ def segment(
     guidance = Guidance.of(rows, k, hints, box, options.box)
     if box is None:
         k = _DEFAULT_K if k is None else k
-        model, messages = _fit([picture], [rows], k, options, threads, callback, guidance)
+        model, messages = model_of_rows([picture], [rows], k, options, threads, callback, guidance)
     else:
         model, messages = _fit_box(picture, box, options, threads, callback)
     return Segmentation(
@@ -157,7 +157,7 @@ def fit(
         raise InvalidParameterError("images must be a sequence of at least one image.")
     options = options_for(options, pictures[0])
     rows = [pixel_rows(picture, options.features) for picture in pictures]
-    model, _ = _fit(pictures, rows, k, options, threads, callback)
+    model, _ = model_of_rows(pictures, rows, k, options, threads, callback)
     return model
 
 
@@ -260,7 +260,7 @@ def as_image(
     return picture if mask is None else picture.with_mask(mask)
 
 
-def _fit(
+def model_of_rows(
     images: list[Image],
     rows: list[PixelRows],
     k: int | str,
@@ -356,7 +356,7 @@ def _fit_box(
     near = image.with_mask(around_box(box, image.shape, options.box.margin))
     rows = pixel_rows(near, options.features)
     guidance = Guidance.of_box(box, rows, None, options.box)
-    return _fit([near], [rows], guidance.n_fitted, options, threads, callback, guidance)
+    return model_of_rows([near], [rows], guidance.n_fitted, options, threads, callback, guidance)
 
 
 def _ordered(mixture: Mixture, guidance: Guidance | None) -> tuple[Mixture, Guidance | None]:
