@@ -18,8 +18,10 @@ from gmmseg._check import check_choice
 from gmmseg.errors import GmmsegError, InvalidParameterError, OutputExistsError, WriteError
 from gmmseg.image import Image
 from gmmseg.io import image_info, printable, write_npz, write_png, write_text, write_tiff
-from gmmseg.io.streamed import Streamed
+from gmmseg.io.geotiff import MapLayout, geotiff
+from gmmseg.io.streamed import Streamed, streamed
 from gmmseg.labels import MOST_LABELS
+from gmmseg.map_layouts import map_layouts
 from gmmseg.segmentation import Segmentation
 
 __all__ = [
@@ -71,6 +73,11 @@ class OutputOptions:
         if self.probabilities is not None:
             check_choice(self.probabilities, "probabilities", PROBABILITY_FORMATS)
 
+
+_TIFF = (".tif", ".tiff")
+
+#: Rows of a map that are made at once: those of its blocks.
+_ROWS = 512
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
@@ -196,7 +203,11 @@ def check_outputs(plan: Mapping[str, Path], *, overwrite: bool = False) -> None:
 
 
 def write_outputs(
-    segmentation: Segmentation, plan: Mapping[str, Path], *, overwrite: bool = False
+    segmentation: Segmentation,
+    plan: Mapping[str, Path],
+    *,
+    overwrite: bool = False,
+    cog: bool = False,
 ) -> None:
     """Write the files of `plan`: all of them, or none when one cannot be written.
 
@@ -210,6 +221,8 @@ def write_outputs(
         Of `planned_outputs`.
     overwrite : bool
         Replace files that exist.
+    cog : bool
+        Maps on earth are written cloud-optimised.
 
     Raises
     ------
@@ -221,7 +234,15 @@ def write_outputs(
 
     def write(name: str, path: Path) -> None:
         kind, _, label = name.partition("_")
-        _WRITERS[kind](segmentation, path, int(label or 0))
+        place = segmentation.image.georeference
+        layout = None
+        if place is not None and path.suffix.lower() in _TIFF:
+            shape = segmentation.image.shape[0], segmentation.image.shape[1]
+            layout = map_layouts(shape, segmentation.model, place).get(name)
+        if layout is not None:
+            _write_layout(path, layout, _MAPS[name](segmentation), cog=cog)
+        else:
+            _WRITERS[kind](segmentation, path, int(label or 0))
 
     write_files(plan, write, overwrite=overwrite)
 
@@ -349,6 +370,14 @@ def _write_model(segmentation: Segmentation, path: Path, _: int) -> None:
     write_text(path, segmentation.model.to_json())
 
 
+#: Maps on earth, by their names in a plan.
+_MAPS: dict[str, Callable[[Segmentation], Streamed]] = {
+    "labels": lambda segmentation: streamed(segmentation.labels),
+    "probabilities": lambda segmentation: _soft(segmentation, "probabilities"),
+    "entropy": lambda segmentation: _soft(segmentation, "entropy"),
+    "novelty": lambda segmentation: _soft(segmentation, "novelty"),
+}
+
 #: By the first word of an output's name.
 _WRITERS: dict[str, Callable[[Segmentation, Path, int], None]] = {
     "labels": _write_labels,
@@ -380,6 +409,16 @@ def write_map(
     band_names: tuple[str, ...] = (),
 ) -> None:
     """A TIFF that lies where the image lies: in space or on earth."""
+    if image.georeference is not None:
+        layout = MapLayout(
+            shape=(image.shape[0], image.shape[1]),
+            dtype=values.dtype,
+            georeference=image.georeference,
+            nodata=nodata,
+            band_names=band_names,
+        )
+        _write_layout(path, layout, streamed(values))
+        return
     axes = ("YX" if image.ndim == 2 else "ZYX") + ("C" if values.ndim > image.ndim else "")
     write_tiff(
         path,
@@ -391,6 +430,15 @@ def write_map(
         band_names=band_names,
         georeference=_georeference(image),
     )
+
+
+def _write_layout(path: Path, layout: MapLayout, values: Streamed, *, cog: bool = False) -> None:
+    """A map on earth, slab by slab."""
+    with geotiff(path, layout, cog=cog) as write:
+        first = 0
+        for slab in values.make(_ROWS, None):
+            write(first, slab)
+            first += len(slab)
 
 
 def _georeference(image: Image) -> Path | None:

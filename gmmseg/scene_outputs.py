@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,18 +14,18 @@ from numpy.typing import NDArray
 
 from gmmseg.classes import ClassRow
 from gmmseg.errors import InvalidDataError, InvalidParameterError
-from gmmseg.georeference import Georeference
 from gmmseg.image import Image
 from gmmseg.io import write_png, write_text
-from gmmseg.io.geotiff import GeoTiffOptions, MapLayout, geotiff
-from gmmseg.labels import label_dtype, palette
+from gmmseg.io.geotiff import MapLayout, geotiff
+from gmmseg.labels import label_dtype
+from gmmseg.map_layouts import map_layouts
 from gmmseg.model import Model
 from gmmseg.outputs import staged
 from gmmseg.overlay import describe_display, display_rgb, overlay, with_legend
 from gmmseg.streaming import LabelledStrip, SceneTable, StreamOptions, label_strips
 from gmmseg.tiles import Scene, look_step
 
-__all__ = ["SceneSummary", "check_scene_outputs", "label_layout", "write_scene"]
+__all__ = ["SceneSummary", "check_scene_outputs", "write_scene"]
 
 #: Most pixels of the overlay of a scene.
 _OVERLAY = 4 << 20
@@ -68,35 +67,6 @@ def _is_tiff(path: Path) -> bool:
     return path.suffix.lower() in (".tif", ".tiff")
 
 
-def label_layout(
-    shape: tuple[int, int], model: Model, georeference: Georeference | None
-) -> MapLayout:
-    """A label map that says what its classes are: colours, names, and the model they come from."""
-    names = {f"class_{j}": text for j, text in enumerate(_described(model), start=1)}
-    return MapLayout(
-        shape=shape,
-        dtype=label_dtype(model.k),
-        georeference=georeference,
-        nodata=0,
-        band_names=("class",),
-        colours=palette(model.k),
-        tags={"GMMSEG_MODEL": json.dumps(model.to_dict(), allow_nan=False)},
-        band_tags=names,
-    )
-
-
-def _described(model: Model) -> list[str]:
-    """A line for each class: its number and the means of its features."""
-    labels, mixture = np.array(model.labels), model.mixture
-    lines = []
-    for j in range(1, model.k + 1):
-        own = labels == j
-        weights = mixture.weights[own] / max(mixture.weights[own].sum(), 1e-300)
-        means = zip(model.feature_names, weights @ mixture.means[own], strict=True)
-        lines.append(f"class {j}: " + ", ".join(f"{name} {mean:.4g}" for name, mean in means))
-    return lines
-
-
 #: Maps of numbers by their name: what a strip's segmentation has, made where it is written.
 _SOFT: Mapping[str, Callable[[Any], NDArray[Any]]] = {
     "probabilities": lambda found: found.probabilities,
@@ -105,29 +75,13 @@ _SOFT: Mapping[str, Callable[[Any], NDArray[Any]]] = {
 }
 
 
-def _layouts(scene: Scene, model: Model, plan: Mapping[str, Path]) -> dict[str, MapLayout]:
-    """Of the files of `plan` that are maps."""
-    labels = label_layout(scene.shape, model, scene.georeference)
-    soft = MapLayout(
-        shape=scene.shape, dtype=np.dtype(np.float32), georeference=scene.georeference
-    )
-    classes = tuple(f"class {j}" for j in range(1, model.k + 1))
-    known = {
-        "labels": labels,
-        "probabilities": replace(soft, band_names=classes),
-        "entropy": replace(soft, nodata=np.nan, band_names=("entropy",)),
-        "novelty": replace(soft, nodata=np.nan, band_names=("novelty",)),
-    }
-    return {name: known[name] for name in plan if name in known}
-
-
 def write_scene(
     scene: Scene,
     model: Model,
     plan: Mapping[str, Path],
     stream: StreamOptions = StreamOptions(),
-    options: GeoTiffOptions = GeoTiffOptions(),
     *,
+    cog: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
@@ -143,7 +97,8 @@ def write_scene(
     plan : dict
         Of `outputs.planned_outputs`.
     stream : StreamOptions
-    options : GeoTiffOptions
+    cog : bool
+        Cloud-optimised.
     overwrite : bool
     threads : int, optional
     progress : callable
@@ -157,10 +112,11 @@ def write_scene(
         When no pixel may be used.
     """
     check_scene_outputs(plan)
-    layouts = _layouts(scene, model, plan)
+    known = map_layouts(scene.shape, model, scene.georeference)
+    layouts = {name: known[name] for name in plan if name in known}
     with staged(plan, overwrite=overwrite) as paths, ExitStack() as files:
         writes = {
-            name: files.enter_context(geotiff(paths[name], layout, options))
+            name: files.enter_context(geotiff(paths[name], layout, cog=cog))
             for name, layout in layouts.items()
         }
         writer = files.enter_context(_Behind())
@@ -248,17 +204,19 @@ class _Seen:
             self.table.add(strip)
             if (field := found.smoothed) is not None:
                 self.smoothing = {"beta": field.beta, "sweeps": field.n_sweeps}
-        here = slice(-strip.rows.start % self._step, None, self._step), slice(None, None, self._step)
-        small = replace(
-            image,
-            data=image.data[here].copy(),
-            mask=None if image.mask is None else image.mask[here].copy(),
-            missing=None if image.missing is None else image.missing[here].copy(),
-            georeference=None,
-        ) if image.data[here].size else None
-        if small is not None:
-            self._parts.append((small, labels[here].copy()))
+        self._keep(image, labels, strip.rows.start)
         return labels
+
+    def _keep(self, image: Image, labels: NDArray[Any], first: int) -> None:
+        """Every so many pixels, for the overlay."""
+        here = slice(-first % self._step, None, self._step), slice(None, None, self._step)
+        if image.data[here].size == 0:
+            return
+        small = replace(
+            image, data=image.data[here].copy(), mask=_mask_of(image)[here].copy(), missing=None,
+            georeference=None,
+        )  # fmt: skip
+        self._parts.append((small, labels[here].copy()))
 
     def overlay(self) -> NDArray[np.uint8]:
         """The scene with its classes in colour, with fewer pixels."""
@@ -266,8 +224,7 @@ class _Seen:
         whole = replace(
             images[0],
             data=np.concatenate([image.data for image in images]),
-            mask=np.concatenate([_mask_of(image) for image in images]),
-            missing=None,
+            mask=np.concatenate([image.mask for image in images]),
         )
         picture = overlay(display_rgb(whole), np.concatenate(labels), n_labels=self._model.k)
         entries = [(row.label, row.share) for row in self.table.rows]

@@ -62,6 +62,8 @@ LAYERS = (
     ("detection.py", 4),
     ("tabular.py", 4),
     ("streaming.py", 4),
+    ("scene_outputs.py", 4),
+    ("map_layouts.py", 4),
     ("vectors.py", 4),
     ("distributed.py", 4),
     ("batch.py", 5),

@@ -22,7 +22,7 @@ from gmmseg.io.raster import gdal
 from gmmseg.io.source import Source
 from gmmseg.io.tiff_guards import check_pages
 
-__all__ = ["GeoTiffOptions", "MapLayout", "geotiff"]
+__all__ = ["MapLayout", "geotiff"]
 
 _BLOCK = 512
 #: Level 1 is twice as fast as the usual 6, and label maps hardly grow.
@@ -30,19 +30,6 @@ _LEVEL = 1
 
 #: From the first row and what is written there, (rows, cols) or (rows, cols, bands).
 Write = Callable[[int, NDArray[Any]], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeoTiffOptions:
-    """How maps on earth are written.
-
-    Attributes
-    ----------
-    cog : bool
-        Cloud-optimised: blocks in order, with overviews.
-    """
-
-    cog: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,12 +68,13 @@ class MapLayout:
 
 @contextmanager
 def geotiff(
-    path: str | os.PathLike[str], layout: MapLayout, options: GeoTiffOptions = GeoTiffOptions()
+    path: str | os.PathLike[str], layout: MapLayout, *, cog: bool = False
 ) -> Iterator[Write]:
     """A function that writes rows of a new GeoTIFF: tiled, deflate, BigTIFF if it may be needed.
 
     The file is whole when the block ends without an error. It appears under its name at once:
-    write to a temporary place where that matters.
+    write to a temporary place where that matters. With `cog` it becomes cloud-optimised in the end:
+    blocks in order, with overviews.
 
     Raises
     ------
@@ -97,7 +85,7 @@ def geotiff(
     """
     rasterio = import_optional("rasterio")
     target = Path(path)
-    own = target.with_name(f"{target.name}.plain.tif") if options.cog else target
+    own = target.with_name(f"{target.name}.plain.tif") if cog else target
     own_errors = (rasterio.errors.RasterioError, import_optional("rasterio._err").CPLE_BaseError)
     try:
         with gdal(), quiet:
@@ -105,7 +93,7 @@ def geotiff(
                 _describe(rasterio, dataset, layout)
                 yield _writer(rasterio, dataset, layout)
             _check_whole(own)
-            if options.cog:
+            if cog:
                 _copy_as_cog(own, target, layout)
                 _check_whole(target)
     except own_errors as error:

@@ -20,9 +20,12 @@ from gmmseg._optional import import_optional
 from gmmseg.errors import MissingFileError, ReadError, UnsupportedFormatError
 from gmmseg.georeference import IDENTITY, Georeference
 from gmmseg.io.decoding import decoding
+from gmmseg.io.orientation import ORIENTATION_TAG, UPRIGHT
 from gmmseg.io.source import Source
+from gmmseg.io.tiff_colour import photometric
+from gmmseg.io.tiff_guards import chain_is_whole, n_planes
 
-__all__ = ["gdal", "georeference_of", "has_rasterio", "is_remote", "open_raster"]
+__all__ = ["gdal", "georeference_of", "has_rasterio", "is_remote", "is_scene", "open_raster"]
 
 #: What is opened: GDAL's drivers by a file's first bytes. Each is opened by that driver alone.
 _DRIVERS = (
@@ -31,6 +34,9 @@ _DRIVERS = (
     ("HFA", rb"EHFA_HEADER_TAG"),
     ("VRT", rb"\s*(<\?xml[^>]*>\s*)?<VRTDataset"),
 )
+#: GeoTIFF's keys, matrix and scale, and GDAL's metadata.
+_GEO_TAGS = (34735, 34264, 33550, 42112)
+
 #: Of files that are not here to be looked into.
 _REMOTE_DRIVERS = {".jp2": "JP2OpenJPEG", ".img": "HFA", ".vrt": "VRT"}
 
@@ -102,6 +108,30 @@ def open_raster(word: str | os.PathLike[str], *, remote: bool = False, threads: 
     driver = _driver_of(name, shown)
     with decoding(shown):
         return rasterio.open(name, driver=driver, sharing=False, num_threads=workers)
+
+
+def is_scene(source: Source, *, with_place: bool = True) -> bool:
+    """Whether a file is one that GDAL should read: a flat raster, by custom with a place on earth.
+
+    TIFF of one page, not of a palette, and the formats that others do not read.
+    """
+    if source.path is None or not has_rasterio():
+        return False
+    if not re.match(_DRIVERS[0][1], source.head):
+        return any(re.match(magic, source.head) for _, magic in _DRIVERS[1:])
+    import tifffile
+
+    chain_is_whole(source)
+    with decoding(source.name), source.open() as file:
+        with tifffile.TiffFile(file, _multifile=False) as tif:
+            pages = [s for s in tif.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
+            if len(pages) != 1 or n_planes(pages[0]) != 1 or len(pages[0].shape) > 3:
+                return False
+            page = pages[0].keyframe
+            upright = page.tags.get(ORIENTATION_TAG)
+            plain = photometric(page) in ("MINISBLACK", "RGB") and not page.subifds
+            plain &= upright is None or upright.value == UPRIGHT
+            return plain and (not with_place or any(code in page.tags for code in _GEO_TAGS))
 
 
 def _driver_of(name: str, shown: str) -> str:

@@ -26,10 +26,10 @@ from gmmseg.io.decoding import decoding
 from gmmseg.io.header import Header
 from gmmseg.io.limits import check_pixels
 from gmmseg.io.options import ReadOptions
-from gmmseg.io.raster import gdal, georeference_of, is_remote, open_raster
+from gmmseg.io.raster import gdal, georeference_of, open_raster
 from gmmseg.tiles import Scene, look_step
 
-__all__ = ["RESAMPLING", "RasterScene", "SceneOptions", "StackedScene", "band_files", "open_scene"]
+__all__ = ["RESAMPLING", "RasterScene", "SceneOptions", "StackedScene", "band_files", "open_scene", "scene_image", "stack_stem"]
 
 #: How bands of another resolution are brought to the grid of the first.
 RESAMPLING = ("nearest", "bilinear", "cubic", "average", "mode", "lanczos")
@@ -108,6 +108,29 @@ def open_scene(
     return found
 
 
+def scene_image(scene: Scene, reading: ReadOptions = ReadOptions()) -> Image:
+    """A whole scene in memory, with notes of what is not used.
+
+    Raises
+    ------
+    TooManyPixelsError
+        When it has more pixels than the options, or the memory, allow.
+    """
+    name = printable(scene.path)
+    shape = (*scene.shape, scene.n_bands)
+    header = Header(format="", shape=shape, axes="YXC", dtype=scene.dtype, bits=0)
+    check_pixels(name, header, reading)
+    image = scene.read(slice(0, scene.shape[0]))
+    notes = []
+    if image.mask is not None and (n := int(np.count_nonzero(~image.mask))):
+        notes.append(f"{n} pixels without data not used")
+    if image.missing is not None:
+        partly = image.missing.any(axis=-1)
+        partly &= True if image.mask is None else image.mask
+        notes.append(f"{np.count_nonzero(partly)} pixels have no data in some bands")
+    return replace(image, notes=tuple(notes))
+
+
 class RasterScene(Scene):
     """One raster file, read by GDAL.
 
@@ -137,8 +160,8 @@ class RasterScene(Scene):
                 if grid is not None:
                     self._dataset = self._on_grid(source, grid, options.resample)
                 self._describe(source, reading)
-        if not is_remote(os.fspath(path)) and grid is None:
-            check_pixels(self.name, self._header(), replace(reading, max_pixels=_most(reading)))
+        if reading.max_pixels is not None:
+            check_pixels(self.name, self._header(), reading)
 
     def _on_grid(self, source: Any, grid: RasterScene, resample: str | None) -> Any:
         """The dataset, which must have the grid of another, or is brought to it."""
@@ -454,7 +477,3 @@ def _shaped(part: dict[str, Any], scene: RasterScene | None) -> dict[str, Any]:
         return part
     return {"out_shape": (scene.n_bands, *part["out_shape"])}
 
-
-def _most(reading: ReadOptions) -> int:
-    """Scenes are streamed: only what the user says is a limit."""
-    return reading.max_pixels if reading.max_pixels is not None else 2**62
