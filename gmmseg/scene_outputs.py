@@ -40,6 +40,8 @@ class SceneSummary:
     Attributes
     ----------
     table : tuple of ClassRow
+    bands : tuple of str
+        Names of the bands in `table`.
     n_pixels : int
         That are used.
     smoothing : dict or None
@@ -47,6 +49,7 @@ class SceneSummary:
     """
 
     table: tuple[ClassRow, ...]
+    bands: tuple[str, ...]
     n_pixels: int
     smoothing: dict[str, Any] | None
 
@@ -137,7 +140,10 @@ def write_scene(
             write_text(paths["model"], model.to_json())
         files.close()  # before the files are moved
         return SceneSummary(
-            table=seen.table.rows, n_pixels=seen.table.n_pixels, smoothing=seen.smoothing
+            table=seen.table.rows,
+            bands=seen.bands,
+            n_pixels=seen.table.n_pixels,
+            smoothing=seen.smoothing,
         )
 
 
@@ -193,6 +199,7 @@ class _Seen:
         """All strips come once more."""
         self.table = SceneTable(self._scene, self._model)
         self.smoothing: dict[str, Any] | None = None
+        self.bands: tuple[str, ...] = ()
         self._parts: list[tuple[Image, NDArray[Any]]] = []
 
     def add(self, strip: LabelledStrip) -> NDArray[Any]:
@@ -201,6 +208,7 @@ class _Seen:
         labels = np.zeros(image.shape, label_dtype(self._model.k))
         if found is not None:
             labels = found.labels
+            self.bands = found.band_names
             self.table.add(strip)
             if (field := found.smoothed) is not None:
                 self.smoothing = {"beta": field.beta, "sweeps": field.n_sweeps}

@@ -25,8 +25,12 @@ from gmmseg.cli.inputs import read_hints
 from gmmseg.errors import InvalidParameterError
 from gmmseg.hints import OBJECT
 from gmmseg.pipeline import AUTO, segment
+from gmmseg.streaming import fit_scenes
 
 __all__ = ["add_arguments", "run"]
+
+#: Pixels of a scene by which a preset is chosen.
+_LOOK = 1 << 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,6 +58,14 @@ def run(args: Namespace) -> int:
             options(image),
             hints=hints,
             box=args.box,
+            threads=args.threads,
+            callback=callback,
+        ),
+        lambda scene, stream, callback: fit_scenes(
+            [scene],
+            args.k,
+            options(scene.look(_LOOK)),
+            stream,
             threads=args.threads,
             callback=callback,
         ),

@@ -25,7 +25,7 @@ from gmmseg.io.source import Source
 from gmmseg.io.tiff_colour import photometric
 from gmmseg.io.tiff_guards import chain_is_whole, n_planes
 
-__all__ = ["gdal", "georeference_of", "has_rasterio", "is_remote", "is_scene", "open_raster"]
+__all__ = ["gdal", "georeference_of", "has_rasterio", "is_remote", "is_scene", "is_vrt", "open_raster"]
 
 #: What is opened: GDAL's drivers by a file's first bytes. Each is opened by that driver alone.
 _DRIVERS = (
@@ -148,6 +148,11 @@ def _driver_of(name: str, shown: str) -> str:
         f"{shown} is no raster on earth that is read: GeoTIFF, JPEG 2000, ERDAS Imagine, ENVI "
         "with its .hdr, VRT."
     )
+
+
+def is_vrt(source: Source) -> bool:
+    """Whether a file is a list of others."""
+    return re.match(_DRIVERS[-1][1], source.head) is not None
 
 
 def _is_envi(header: Path) -> bool:
