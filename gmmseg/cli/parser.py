@@ -26,6 +26,7 @@ COMMANDS = {
     "select": "compare numbers of classes by BIC, AIC, ICL",
     "info": "what an image or a model file holds",
     "describe": "classes of a model: spreads, correlations, axes, overlaps",
+    "export": "label maps as polygons and tables of areas",
     "convert": "models to and from OpenCV, GRASS, ArcGIS",
     "plot": "draw a model: histograms, ellipses, how the fit went",
     "sample": "draw rows from a model",

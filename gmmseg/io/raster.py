@@ -110,10 +110,11 @@ def open_raster(word: str | os.PathLike[str], *, remote: bool = False, threads: 
         return rasterio.open(name, driver=driver, sharing=False, num_threads=workers)
 
 
-def is_scene(source: Source, *, with_place: bool = True) -> bool:
+def is_scene(source: Source, *, with_place: bool = True, indexed: bool = False) -> bool:
     """Whether a file is one that GDAL should read: a flat raster, by custom with a place on earth.
 
-    TIFF of one page, not of a palette, and the formats that others do not read.
+    TIFF of one page, of a palette only where its indices are wanted, and the formats that others
+    do not read.
     """
     if source.path is None or not has_rasterio():
         return False
@@ -129,7 +130,8 @@ def is_scene(source: Source, *, with_place: bool = True) -> bool:
                 return False
             page = pages[0].keyframe
             upright = page.tags.get(ORIENTATION_TAG)
-            plain = photometric(page) in ("MINISBLACK", "RGB") and not page.subifds
+            kinds = ("MINISBLACK", "RGB", *(["PALETTE"] if indexed else []))
+            plain = photometric(page) in kinds and not page.subifds
             plain &= upright is None or upright.value == UPRIGHT
             return plain and (not with_place or any(code in page.tags for code in _GEO_TAGS))
 

@@ -149,9 +149,9 @@ def image_info(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
 
 
 def _read(source: Source, options: ReadOptions) -> Image:
-    by_gdal = options.axes is None and options.frame is None and not options.indexed
-    if by_gdal and source.path is not None and is_scene(source):
-        with open_scene([source.path], reading=options) as scene:
+    by_gdal = source.path is not None and options.axes is None and options.frame is None
+    if by_gdal and is_scene(source, indexed=options.indexed):
+        with open_scene([source.path or source.name], reading=options) as scene:
             return scene_image(scene, options)
     found, remarks = format_of(source), Remarks()
     with decoding(source.name):
