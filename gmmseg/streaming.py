@@ -50,6 +50,9 @@ _TIMES, _BESIDE = 2, 256 << 20
 #: from.
 _OF_STRIPS, _OF_FIELD, _OF_BANDS = 1 / 6, 1 / 4, 1 / 8
 
+#: Share of the memory for strips while fitting: the more of them stay, the fewer are read again.
+_OF_FIT = 1 / 2
+
 #: Bytes of a class in a pixel's field: log-odds, their copy in the lattice, probabilities twice.
 _OF_CLASS = 16
 
@@ -179,12 +182,13 @@ def fit_scenes(
     """
     check_streamable(options, k)
     looks = [scene.look(_LOOK) for scene in scenes]
-    memory = int(stream.memory * _OF_STRIPS) // len(scenes)
+    memory = int(stream.memory * _OF_FIT) // len(scenes)
     with ExitStack() as stack:
         rows = []
         for scene, look in zip(scenes, looks, strict=True):
             spec = options.features.resolve(look)
-            values = SceneRows(scene, spec, memory, height=stream.tile)
+            height = stream.tile or strip_height(scene, int(stream.memory * _OF_STRIPS))
+            values = SceneRows(scene, spec, memory, height=height)
             stack.callback(values.close)
             rows.append(rows_of_values(values, look, spec, None))
         return model_of_rows(looks, rows, k, options, threads, callback)

@@ -201,8 +201,13 @@ class Strips(Generic[T]):
         return self._found[i]
 
     def _make_room(self) -> None:
-        """Let the oldest go; not those that somebody may be waiting for."""
-        done = [i for i, future in self._found.items() if future.done()]
+        """Let the oldest go; not those that somebody may be waiting for.
+
+        The first strips stay for good, so that the next pass finds them: of strips that are read
+        in order, again and again, those that are kept by age would be gone when they are asked for.
+        """
+        first = self._keep - _FEWEST
+        done = [i for i, future in self._found.items() if i >= first and future.done()]
         for i in done[: max(len(self._found) + 1 - self._keep, 0)]:
             del self._found[i]
 
