@@ -30,7 +30,16 @@ from gmmseg.presets import DEFAULT, options_for
 from gmmseg.random_field import fit_field
 from gmmseg.segmentation import Segmentation
 
-__all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "model_of_rows", "segment", "select_k"]
+__all__ = [
+    "ImageLike",
+    "SegmentOptions",
+    "apply",
+    "as_image",
+    "fit",
+    "model_of_rows",
+    "segment",
+    "select_k",
+]
 
 #: What the doors take: an Image, an array, or the path of a file.
 ImageLike = Image | ArrayLike | str | os.PathLike[str]

@@ -30,6 +30,8 @@ __all__ = ["SceneSummary", "check_scene_outputs", "write_scene"]
 #: Most pixels of the overlay of a scene.
 _OVERLAY = 4 << 20
 
+_STREAM = StreamOptions()
+
 _STREAMED = ("labels", "overlay", "probabilities", "entropy", "novelty", "model")
 
 
@@ -82,7 +84,7 @@ def write_scene(
     scene: Scene,
     model: Model,
     plan: Mapping[str, Path],
-    stream: StreamOptions = StreamOptions(),
+    stream: StreamOptions = _STREAM,
     *,
     cog: bool = False,
     overwrite: bool = False,

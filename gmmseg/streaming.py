@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gmmseg._check import check_integer
 from gmmseg._files import printable
@@ -30,7 +29,7 @@ from gmmseg.pipeline import AUTO, model_of_rows
 from gmmseg.pixels import PixelRows, rows_of_values
 from gmmseg.random_field import class_odds, class_weights, smooth_image
 from gmmseg.segmentation import Segmentation
-from gmmseg.smoothing import Smoothed, pin, relax_together
+from gmmseg.smoothing import relax_together
 from gmmseg.tiles import Scene, SceneRows, Strips, strip_height, window
 from gmmseg.used_pixels import used_values
 
@@ -247,8 +246,9 @@ def _each_by_itself(
         yield LabelledStrip(
             rows=part,
             image=image,
-            segmentation=rows
-            and Segmentation(image=image, model=model, warnings=(), _rows=rows, _threads=threads),
+            segmentation=None
+            if rows is None
+            else Segmentation(image=image, model=model, warnings=(), _rows=rows, _threads=threads),
         )
 
 

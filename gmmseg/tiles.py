@@ -69,7 +69,7 @@ class Scene(ABC):
     def look(self, most_pixels: int) -> Image:
         """The whole scene with fewer pixels, evenly spread; or where that takes long, a part."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a scene in memory has no file to let go
         """Let the file go."""
 
     @property
@@ -110,9 +110,7 @@ class ImageScene(Scene):
         self.block_rows = block_rows
         self.band_names, self.path = image.band_names, image.path
         self.spacing, self.unit, self.georeference = image.spacing, image.unit, image.georeference
-        self.is_complete = (
-            self.dtype.kind != "f" and image.mask is None and image.missing is None
-        )
+        self.is_complete = self.dtype.kind != "f" and image.mask is None and image.missing is None
 
     def read(self, rows: slice) -> Image:
         place = self.georeference and self.georeference.of_window(rows.start, 0)

@@ -149,7 +149,7 @@ def _cleaned(
     """Without regions below the smallest mapping unit; areas are in pixels of the middle row."""
     if not parse_area(options.min_area, "min_area").value:
         return np.ascontiguousarray(labels)
-    areas = pixel_areas(labels.shape, georeference)  # type: ignore[arg-type]
+    areas = pixel_areas(labels.shape, georeference)
     side = None if areas is None else float(np.sqrt(np.median(areas)))
     spacing = None if side is None else (side, side)
     return clean_labels(
@@ -163,7 +163,7 @@ def _dissolved(shapely: Any, parts: Polygons) -> Polygons:
     own = [parts.labels == label for label in classes]
     areas = parts.areas
     return Polygons(
-        geometries=[shapely.multipolygons(parts.geometries[here]) for here in own],  # type: ignore[call-overload]
+        geometries=[shapely.multipolygons(parts.geometries[here]) for here in own],
         labels=classes,
         pixels=np.array([parts.pixels[here].sum() for here in own]),
         areas=None if areas is None else np.array([areas[here].sum() for here in own]),
@@ -247,7 +247,7 @@ def _label_image(path: str | os.PathLike[str]) -> Image:
     if image.ndim != 2 or image.n_bands != 1 or values.dtype not in (np.uint8, np.uint16):
         raise InvalidDataError(
             f"{printable(path)} is no label map: it must be flat, of one band of uint8 or uint16, "
-            f"got {image.data.dtype} of shape {image.data.shape}. Give the file that ends in _labels."
+            f"got {values.dtype} of shape {values.shape}. Give the file that ends in _labels."
         )
     return image
 
@@ -285,14 +285,15 @@ def export_table(
     labels = image.data[..., 0]
     shape = labels.shape[0], labels.shape[1]
     areas = pixel_areas(shape, image.georeference)
-    zone, n_zones = np.uint8(1), 1
+    zone: NDArray[np.int32] | None = None
+    n_zones = 1
     if zones is not None:
         zone, n_zones = _zones(zones, shape, image.georeference)
     k = int(labels.max(initial=0))
     n_cells = (n_zones + 1) * (k + 1)
     pixels, metres = np.zeros(n_cells), np.zeros(n_cells)
     for row in range(shape[0]):
-        here = zone[row] if isinstance(zone, np.ndarray) else np.ones(shape[1], np.int64)
+        here = np.ones(shape[1], np.int64) if zone is None else zone[row]
         counts = np.bincount(here.astype(np.int64) * (k + 1) + labels[row], minlength=n_cells)
         pixels += counts
         metres += counts * (np.nan if areas is None else areas[row])

@@ -85,8 +85,9 @@ def table(scene: Path, k: int, found: dict[str, tuple[float, float]]) -> str:
     lines = [
         "# A large scene",
         "",
-        f"By `scripts/benchmark_scene.py`: {what}. Whole processes, start and compiled kernels from",
-        f"the cache included; {os.cpu_count()} CPUs, {platform.machine()}.",
+        f"By `scripts/benchmark_scene.py`: {what}.",
+        "Whole processes, their start included, kernels from the cache; "
+        f"{os.cpu_count()} CPUs, {platform.machine()}.",
         "",
         "| process | seconds | times the copy | peak memory, MiB |",
         "|---|---|---|---|",

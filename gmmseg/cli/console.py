@@ -71,7 +71,8 @@ class Console:
         from tqdm import tqdm
 
         with tqdm(
-            desc=what, total=1.0, bar_format="{desc}: {percentage:3.0f} % [{elapsed}, {remaining} left]",
+            desc=what, total=1.0,
+            bar_format="{desc}: {percentage:3.0f} % [{elapsed}, {remaining} left]",
             leave=False, disable=self._without_bars, file=sys.stderr,
         ) as bar:  # fmt: skip
             yield lambda share: bar.update(share - bar.n)

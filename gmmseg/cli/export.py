@@ -90,9 +90,7 @@ def run(args: Namespace) -> int:
     console = Console()
     with console.telling_of_compilation():
         if suffix == ".csv":
-            n = export_table(
-                labels, output, options, zones=args.zones, overwrite=args.overwrite
-            )
+            n = export_table(labels, output, options, zones=args.zones, overwrite=args.overwrite)
             console.say(f"{n} zones -> {printable(output)}")
         else:
             n = export_polygons(labels, output, options, overwrite=args.overwrite)

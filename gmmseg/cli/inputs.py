@@ -19,7 +19,8 @@ from gmmseg.errors import InvalidDataError, ReadError, UnsupportedFormatError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, output_stem, printable, read_bytes, read_image
 from gmmseg.io.raster import is_remote, is_scene, is_vrt
-from gmmseg.io.scenes import SceneOptions, band_files, open_scene, scene_image, stack_stem
+from gmmseg.io.raster_scene import SceneOptions
+from gmmseg.io.scenes import band_files, open_scene, scene_image, stack_stem
 from gmmseg.io.source import Source
 from gmmseg.tiles import Scene
 
@@ -89,7 +90,6 @@ class Input:
         if self.path is None:
             return read_bytes(self.content, self.name, options)
         return read_image(self.path, options)
-
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene | None:
         """The raster on earth that it is, opened; None when it is none."""

@@ -96,9 +96,7 @@ class _Job:
             segmentation = self._label(image)
             if segmentation.k < self.most_classes:
                 plan = self._plan(source, destination, segmentation.k, volume=image.ndim == 3)
-            write_outputs(
-                segmentation, plan, overwrite=self.args.overwrite, cog=self.args.cog
-            )
+            write_outputs(segmentation, plan, overwrite=self.args.overwrite, cog=self.args.cog)
         return Found.of(segmentation), plan
 
     def _stream(
@@ -137,9 +135,7 @@ class _Job:
         with self.console.iterations() as callback:
             return self.labeller(image, callback)
 
-    def _tell(
-        self, source: Input, found: Found, plan: Mapping[str, Path], seconds: float
-    ) -> None:
+    def _tell(self, source: Input, found: Found, plan: Mapping[str, Path], seconds: float) -> None:
         console, summary = self.console, found.summary
         for note in summary["notes"]:
             console.detail(f"{source.name}: {printable(note)}")
@@ -162,9 +158,7 @@ class _Job:
         return f"{names[0]} and {len(names) - 1} more"
 
 
-def label_inputs(
-    args: Namespace, most_classes: int, labeller: Labeller, modeller: Modeller
-) -> int:
+def label_inputs(args: Namespace, most_classes: int, labeller: Labeller, modeller: Modeller) -> int:
     """Label every input, go on after failures, and list them in the end.
 
     `most_classes` is how many there are, or may be where their number is chosen. `modeller` makes

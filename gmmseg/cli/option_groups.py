@@ -19,7 +19,7 @@ from gmmseg.cli.values import (
 )
 from gmmseg.image import AXES
 from gmmseg.io import ReadOptions
-from gmmseg.io.scenes import RESAMPLING, SceneOptions
+from gmmseg.io.raster_scene import RESAMPLING, SceneOptions
 from gmmseg.outputs import PROBABILITY_FORMATS, OutputOptions
 from gmmseg.streaming import StreamOptions
 

@@ -97,7 +97,9 @@ def _without_nodata(
     remarks: Remarks,
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """The mask without the pixels that are nothing but nodata, and the gaps of the others."""
-    wanted = [v for value in dict.fromkeys(nodata) if (v := held_value(value, values.dtype)) is not None]
+    wanted = [
+        v for value in dict.fromkeys(nodata) if (v := held_value(value, values.dtype)) is not None
+    ]
     if not wanted:
         return mask, None
     # One band after the other, because a comparison of all takes as much memory as the image.

@@ -126,7 +126,7 @@ def _describe(rasterio: Any, dataset: Any, layout: MapLayout) -> None:
     """What has to stand in the file before the pixels, to be in it and not beside it."""
     place = layout.georeference or Georeference()
     if layout.colours is not None and layout.dtype.kind == "u" and layout.dtype.itemsize <= 2:
-        table = {0: (0, 0, 0, 0)}
+        table: dict[int, tuple[int, ...]] = {0: (0, 0, 0, 0)}
         table |= {j: (*map(int, c), 255) for j, c in enumerate(layout.colours, start=1)}
         dataset.write_colormap(1, table)
     if place.gcps:

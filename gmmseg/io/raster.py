@@ -25,7 +25,15 @@ from gmmseg.io.source import Source
 from gmmseg.io.tiff_colour import photometric
 from gmmseg.io.tiff_guards import chain_is_whole, n_planes
 
-__all__ = ["gdal", "georeference_of", "has_rasterio", "is_remote", "is_scene", "is_vrt", "open_raster"]
+__all__ = [
+    "gdal",
+    "georeference_of",
+    "has_rasterio",
+    "is_remote",
+    "is_scene",
+    "is_vrt",
+    "open_raster",
+]
 
 #: What is opened: GDAL's drivers by a file's first bytes. Each is opened by that driver alone.
 _DRIVERS = (
@@ -123,17 +131,20 @@ def is_scene(source: Source, *, with_place: bool = True, indexed: bool = False) 
     import tifffile
 
     chain_is_whole(source)
-    with decoding(source.name), source.open() as file:
-        with tifffile.TiffFile(file, _multifile=False) as tif:
-            pages = [s for s in tif.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
-            if len(pages) != 1 or n_planes(pages[0]) != 1 or len(pages[0].shape) > 3:
-                return False
-            page = pages[0].keyframe
-            upright = page.tags.get(ORIENTATION_TAG)
-            kinds = ("MINISBLACK", "RGB", *(["PALETTE"] if indexed else []))
-            plain = photometric(page) in kinds and not page.subifds
-            plain &= upright is None or upright.value == UPRIGHT
-            return plain and (not with_place or any(code in page.tags for code in _GEO_TAGS))
+    with (
+        decoding(source.name),
+        source.open() as file,
+        tifffile.TiffFile(file, _multifile=False) as tif,
+    ):
+        pages = [s for s in tif.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
+        if len(pages) != 1 or n_planes(pages[0]) != 1 or len(pages[0].shape) > 3:
+            return False
+        page = pages[0].keyframe
+        upright = page.tags.get(ORIENTATION_TAG)
+        kinds = ("MINISBLACK", "RGB", *(["PALETTE"] if indexed else []))
+        plain = photometric(page) in kinds and not page.subifds
+        plain &= upright is None or upright.value == UPRIGHT
+        return plain and (not with_place or any(code in page.tags for code in _GEO_TAGS))
 
 
 def _driver_of(name: str, shown: str) -> str:
