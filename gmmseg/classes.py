@@ -133,13 +133,16 @@ class ClassSums:
         self._pixels = np.zeros(k + 1)
         self._sums = np.zeros((3, n_bands, k + 1))  # of ones, values, squares
 
-    def add(self, labels: NDArray[Any], bands: NDArray[Any]) -> None:
-        """Add pixels: labels (n,), values (n, B); NaN where a pixel lacks a band."""
+    def add(
+        self, labels: NDArray[Any], bands: NDArray[Any], counts: NDArray[np.int64] | None = None
+    ) -> None:
+        """Add pixels: labels (n,), values (n, B), NaN where a pixel lacks a band, and numbers."""
         from gmmseg._class_kernels import add_band
 
-        self._pixels += np.bincount(labels, minlength=len(self._pixels))
+        self._pixels += np.bincount(labels, counts, minlength=len(self._pixels))
+        counts = np.empty(0, np.int64) if counts is None else counts
         for b, band in enumerate(bands.T):
-            add_band(labels, band, self._origin[b], *self._sums[:, b])
+            add_band(labels, band, counts, self._origin[b], *self._sums[:, b])
 
     def table(self, spacing: Sequence[float] | None = None) -> tuple[ClassRow, ...]:
         """As of `class_table`."""

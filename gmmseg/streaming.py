@@ -390,13 +390,13 @@ class SceneTable:
         found = strip.segmentation
         if found is None:
             return
-        bands, labels, _ = found._rows.by_class(found._rows.of_used(found.labels[None])[0])
+        bands, labels, counts = found._rows.by_class(found._rows.of_used(found.labels[None])[0])
         bands = np.asarray(bands)
         if self._sums is None:
             middle = np.nanmean(bands[: 1 << 12].astype(np.float64), axis=0)
             self._sums = ClassSums(np.tile(middle, (self._model.k, 1)))
-        self._sums.add(labels, bands)
-        self.n_pixels += len(labels)
+        self._sums.add(labels, bands, counts)
+        self.n_pixels += found._rows.n_pixels
 
     @property
     def rows(self) -> tuple[ClassRow, ...]:

@@ -82,10 +82,10 @@ class RasterScene(Scene):
         with gdal(**self._env):
             source = open_raster(path, remote=options.allow_remote, threads=threads)
             self._open.enter_context(source)
+            self._dataset = source
+            if grid is not None:
+                self._dataset = self._on_grid(source, grid, options.resample)
             with decoding(self.name):
-                self._dataset = source
-                if grid is not None:
-                    self._dataset = self._on_grid(source, grid, options.resample)
                 self._describe(source, reading)
         if reading.max_pixels is not None:
             check_pixels(self.name, self._header(), reading)
