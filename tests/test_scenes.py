@@ -181,7 +181,7 @@ def test_band_files_of_a_folder_come_by_number(tmp_path):
 
 
 def test_a_folder_without_bands(tmp_path):
-    with pytest.raises(InvalidDataError, match="no file in .* is called like a band"):
+    with pytest.raises(InvalidDataError, match=r"no file in .* is called like a band"):
         band_files(tmp_path)
 
 
@@ -198,7 +198,17 @@ def test_another_resolution_is_refused_with_both_grids(tmp_path):
     image = whole(fine, coarse, options=SceneOptions(resample="nearest"))
     assert image.shape == (60, 80)
     stored = read_image(coarse).data[..., 0]
+    assert image.valid is None
     assert np.array_equal(image.data[..., 1], stored.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_what_a_resampled_band_does_not_cover_is_missing(tmp_path):
+    fine = write(tmp_path / "B1.tif", landscape(bands=1))
+    half = write(tmp_path / "B2.tif", landscape(15, 40, bands=1), transform=COARSE)
+    image = whole(fine, half, options=SceneOptions(resample="bilinear"))
+    assert image.missing[:30, :, 1].sum() == 0
+    assert image.missing[30:, :, 1].all()
+    assert not image.missing[..., 0].any()
 
 
 def test_another_system_of_coordinates_is_refused(tmp_path):
@@ -223,14 +233,14 @@ def test_no_files():
 
 def test_a_missing_band(tmp_path):
     first = write(tmp_path / "B1.tif", landscape(bands=1))
-    with pytest.raises(MissingFileError, match="There is no file .*B2.tif"):
+    with pytest.raises(MissingFileError, match=r"There is no file .*B2.tif"):
         whole(first, tmp_path / "B2.tif")
 
 
 def test_a_truncated_file(tmp_path):
     path = write(tmp_path / "a.tif", landscape())
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(ReadError, match="cannot read .*a.tif"):
+    with pytest.raises(ReadError, match=r"cannot read .*a.tif"):
         whole(path)
 
 

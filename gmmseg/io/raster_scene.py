@@ -113,7 +113,7 @@ class RasterScene(Scene):
             width=grid.shape[1],
             height=grid.shape[0],
             resampling=rasterio.enums.Resampling[resample],
-            tolerance=0.0,
+            add_alpha=not _marks_absence(source),  # of what lies outside
         )
         return self._open.enter_context(vrt)
 
@@ -121,7 +121,7 @@ class RasterScene(Scene):
         dataset = self._dataset
         self.shape = int(dataset.height), int(dataset.width)
         enums = import_optional("rasterio").enums
-        alpha = [i + 1 for i, c in enumerate(source.colorinterp) if c == enums.ColorInterp.alpha]
+        alpha = [i + 1 for i, c in enumerate(dataset.colorinterp) if c == enums.ColorInterp.alpha]
         self._alpha = None if reading.keep_alpha or not alpha else alpha[0]
         self._bands = [b for b in dataset.indexes if b != self._alpha]
         self.n_bands = len(self._bands)
@@ -275,6 +275,11 @@ def _spacing(dataset: Any) -> tuple[tuple[float, float] | None, str]:
     unit = next((name for size, name in _UNITS.items() if abs(size - factor) < 1e-9), "")
     size = float(np.hypot(transform.b, transform.e)), float(np.hypot(transform.a, transform.d))
     return (size, unit) if unit and min(size) > 0 else (None, "")
+
+
+def _marks_absence(dataset: Any) -> bool:
+    """Whether a raster can say of a pixel that there is nothing."""
+    return any("all_valid" not in {f.name for f in flags} for flags in dataset.mask_flag_enums)
 
 
 def _nodata(stored: float | None, told: tuple[float, ...], dtype: np.dtype[Any]) -> list[Any]:
