@@ -46,7 +46,7 @@ class VectorOptions:
     simplify : float
         Stairs of pixels are smoothed: corners of triangles smaller than the square of so many
         pixels go (Visvalingam and Whyatt 1993). Borders stay common to both sides: neither gaps
-        nor overlaps. 0 = off.
+        nor overlaps; the border of what is used stays as it is. 0 = off.
     dissolve : bool
         One multipolygon for each class, not one polygon for each region.
     names : tuple of str
@@ -117,13 +117,13 @@ def label_polygons(
     geometries = np.array([shapely.geometry.shape(shape) for shape, _ in found], dtype=object)
     classes = np.array([int(label) for _, label in found])
     pixels = np.rint(shapely.area(geometries)).astype(np.int64)
-    placed = shapely.transform(geometries, _mapping(georeference))
-    areas = polygon_areas(placed, georeference)
+    # With a vertex at every pixel the edges of neighbours match, which a coverage asks for, and
+    # edges along a parallel are not taken for geodesics over many pixels.
+    dense = shapely.segmentize(geometries, 1)
+    areas = polygon_areas(shapely.transform(dense, _mapping(georeference)), georeference)
     if options.simplify:
-        # with a vertex at every pixel the edges of neighbours match, which a coverage asks for
-        geometries = shapely.coverage_simplify(shapely.segmentize(geometries, 1), options.simplify)
-        placed = shapely.transform(geometries, _mapping(georeference))
-    geometries = placed
+        geometries = shapely.coverage_simplify(dense, options.simplify, simplify_boundary=False)
+    geometries = shapely.transform(geometries, _mapping(georeference))
     whole = Polygons(geometries=geometries, labels=classes, pixels=pixels, areas=areas)
     return _dissolved(shapely, whole) if options.dissolve else whole
 
@@ -212,16 +212,17 @@ def export_polygons(
     place = image.georeference or Georeference()
     with staged({"polygons": target}, overwrite=overwrite) as paths:
         try:
-            pyogrio.raw.write(
-                paths["polygons"],
-                geometry=shapely.to_wkb(np.array(found.geometries, dtype=object)),
-                field_data=_attributes(found, options),
-                fields=np.array(_FIELDS, dtype=object),
-                geometry_type="MultiPolygon" if options.dissolve else "Polygon",
-                crs=place.crs or None,
-                driver=driver,
-                layer="classes" if driver == "GPKG" else None,
-            )
+            with quiet:
+                pyogrio.raw.write(
+                    paths["polygons"],
+                    geometry=shapely.to_wkb(np.array(found.geometries, dtype=object)),
+                    field_data=_attributes(found, options),
+                    fields=np.array(_FIELDS, dtype=object),
+                    geometry_type="MultiPolygon" if options.dissolve else "Polygon",
+                    crs=place.crs or None,
+                    driver=driver,
+                    layer="classes" if driver == "GPKG" else None,
+                )
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise WriteError(f"cannot write {printable(target.name)}: {error}.") from error
     return len(found.labels)
