@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,8 @@ def export_polygons(
     place = image.georeference or Georeference()
     with staged({"polygons": target}, overwrite=overwrite) as paths:
         try:
-            with quiet:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="'crs' was not provided")
                 pyogrio.raw.write(
                     paths["polygons"],
                     geometry=shapely.to_wkb(np.array(found.geometries, dtype=object)),

@@ -61,10 +61,11 @@ def test_without_a_place_coordinates_are_columns_and_rows():
     assert shapely.bounds(found.geometries[1]).tolist() == [2, 0, 3, 1]
 
 
-@pytest.mark.parametrize("tolerance", [1.0, 3.0])
+@pytest.mark.parametrize("tolerance", [2.0, 4.0])
 def test_simpler_polygons_have_neither_gaps_nor_overlaps(tolerance):
-    labels = fields(seed=1)
-    labels[:] = np.maximum(labels, 1)
+    stripes = np.add.outer(2 * np.arange(40), np.arange(50)) // 15 % 3
+    labels = (1 + stripes).astype(np.uint8)
+    labels[10:20, 10:20] = 1
     plain = label_polygons(labels, GEO)
     found = label_polygons(labels, GEO, VectorOptions(simplify=tolerance))
     polygons = np.array(found.geometries)

@@ -93,7 +93,7 @@ def _without_noise() -> Iterator[None]:
     """Silence Pillow and tifffile, and only them: others may want to warn meanwhile."""
     log = logging.getLogger("tifffile")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(PIL|tifffile|rasterio|pyogrio)(\.|$)")
+        warnings.filterwarnings("ignore", module=r"(PIL|tifffile|rasterio)(\.|$)")
         log.addFilter(_drop)
         try:
             yield
