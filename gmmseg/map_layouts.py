@@ -25,9 +25,10 @@ def label_layout(
     Examples
     --------
     >>> import numpy as np, gmmseg
-    >>> model = gmmseg.fit([np.arange(60, dtype=np.uint8).reshape(6, 10)], k=2)
-    >>> label_layout((6, 10), model, None).band_tags["class_1"]
-    'class 1: band 1 14.5'
+    >>> dark, bright = np.full((9, 9), 10, np.uint8), np.full((9, 9), 90, np.uint8)
+    >>> model = gmmseg.fit([dark, bright], k=2)
+    >>> label_layout((9, 9), model, None).band_tags["class_2"]
+    'class 2: band 1 90'
     """
     names = {f"class_{j}": text for j, text in enumerate(_described(model), start=1)}
     return MapLayout(

@@ -45,6 +45,8 @@ class Scene(ABC):
         Rows that are decoded together: strips begin at multiples of it.
     is_complete : bool
         Whether it is known, without reading, that all pixels are used and have all bands.
+    nodata : tuple of float
+        Values that stand for no data in some band.
     path : Path or None
     spacing, unit, georeference
         As in `Image`.
@@ -56,6 +58,7 @@ class Scene(ABC):
     band_names: tuple[str, ...] = ()
     block_rows: int = 1
     is_complete: bool = False
+    nodata: tuple[float, ...] = ()
     path: Path | None = None
     spacing: tuple[float, ...] | None = None
     unit: str = ""

@@ -61,8 +61,8 @@ def test_nodata_of_all_bands_and_of_some(tmp_path):
     assert image.mask[0, 1]
     assert image.missing[0, 1].tolist() == [False, True, False]
     assert image.notes == (
-        "1 pixels without data not used",
-        "1 pixels have no data in some bands",
+        "1 pixels of nodata value 9 not used",
+        "1 pixels have nodata value 9 in some bands",
     )
 
 

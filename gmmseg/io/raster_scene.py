@@ -138,6 +138,7 @@ class RasterScene(Scene):
         self.dtype = np.dtype(np.float32) if self._scaled else stored
         own = (() if reading.nodata is None else (reading.nodata,),)
         self._nodata = [_nodata(source.nodatavals[b], *own, stored) for b in of_bands]
+        self.nodata = tuple(dict.fromkeys(float(v) for values in self._nodata for v in values))
         self._masks = self._kinds_of_masks(dataset, enums.MaskFlags)
         names = tuple(printable(source.descriptions[b] or "") for b in of_bands)
         self.band_names = names if all(names) else ()

@@ -88,13 +88,15 @@ def scene_image(scene: Scene, reading: ReadOptions = _READING) -> Image:
     header = Header(format="", shape=shape, axes="YXC", dtype=scene.dtype, bits=0)
     check_pixels(name, header, reading)
     image = scene.read(slice(0, scene.shape[0]))
+    listed = " or ".join(f"{value:g}" for value in scene.nodata)
+    lack = f"nodata value {listed}" if listed else "no data"
     notes = []
     if image.mask is not None and (n := int(np.count_nonzero(~image.mask))):
-        notes.append(f"{n} pixels without data not used")
+        notes.append(f"{n} pixels of {lack} not used")
     if image.missing is not None:
         partly = image.missing.any(axis=-1)
         partly &= True if image.mask is None else image.mask
-        notes.append(f"{np.count_nonzero(partly)} pixels have no data in some bands")
+        notes.append(f"{np.count_nonzero(partly)} pixels have {lack} in some bands")
     return replace(image, notes=tuple(notes))
 
 
@@ -110,6 +112,7 @@ class StackedScene(Scene):
         self.dtype = np.result_type(*(scene.dtype for scene in scenes))
         self.block_rows = max(scene.block_rows for scene in scenes)
         self.is_complete = all(scene.is_complete for scene in scenes)
+        self.nodata = tuple(dict.fromkeys(v for scene in scenes for v in scene.nodata))
         self.band_names = _names_of_stack(scenes)
 
     def close(self) -> None:
