@@ -13,6 +13,7 @@ _REMEDIES = {
         ("rasterio", "shapely", "pyogrio", "pyproj"),
         "Install what reads and writes maps: pip install 'gmmseg[geo]'",
     ),
+    "shtab": "Install what writes completions: pip install 'gmmseg[completion]'",
     "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }
 
