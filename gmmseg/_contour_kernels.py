@@ -1,6 +1,5 @@
 """The CPU kernels of components and outlines: loops over pixels, and nothing else."""
 
-
 from gmmseg.mixture._jit import kernel
 
 

@@ -34,7 +34,7 @@ def enlarge_map(values, top, bottom, down, left, right, across, out):
                 (1.0 - down[y]) * (1.0 - across[x]),
                 (1.0 - down[y]) * across[x],
                 down[y] * (1.0 - across[x]),
-                down[y] * across[x],
+                1.0 * down[y] * across[x],
             )
             nearest = 2 * int(down[y] > 0.5) + int(across[x] > 0.5)
             best, most = _heavier(labels, weights, nearest, labels[0] * 0, 0.0)

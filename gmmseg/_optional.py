@@ -10,6 +10,10 @@ _REMEDIES = {
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
+    **dict.fromkeys(
+        ("rasterio", "shapely", "pyogrio", "pyproj"),
+        "Install what reads and writes maps: pip install 'gmmseg[geo]'",
+    ),
     "shtab": "Install what writes completions: pip install 'gmmseg[completion]'",
     "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }

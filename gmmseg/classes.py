@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gmmseg.mixture.lazy import LazyRows, parts_of
 
-__all__ = ["ClassRow", "class_table", "format_table"]
+__all__ = ["ClassRow", "ClassSums", "class_table", "format_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,15 @@ def class_table(
         with np.errstate(invalid="ignore"):
             moments.append(found.sums / found.pixels)
         shift[1:] = np.nan_to_num(moments[0])
-    mean, std = moments[0] + origin, np.sqrt(moments[1])
+    return _table(pixels, moments[0] + origin, np.sqrt(moments[1]), spacing)
+
+
+def _table(
+    pixels: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    std: NDArray[np.float64],
+    spacing: Sequence[float] | None,
+) -> tuple[ClassRow, ...]:
     size = None if spacing is None else float(np.prod(spacing))
     return tuple(
         ClassRow(
@@ -98,8 +106,51 @@ def class_table(
             mean=tuple(mean[j].tolist()),
             std=tuple(std[j].tolist()),
         )
-        for j in range(k)
+        for j in range(len(pixels))
     )
+
+
+class ClassSums:
+    """The table of classes of pixels that come in parts.
+
+    Parameters
+    ----------
+    means : ndarray of shape (k, B)
+        About these the sums are taken: near the means of the classes they do not cancel.
+
+    Examples
+    --------
+    >>> sums = ClassSums(np.zeros((1, 1)))
+    >>> sums.add(np.array([1, 1]), np.array([[2.0], [4.0]]))
+    >>> sums.table()[0].mean, sums.table()[0].std
+    ((3.0,), (1.0,))
+    """
+
+    def __init__(self, means: NDArray[np.float64]) -> None:
+        k, n_bands = means.shape
+        self._origin = np.zeros((n_bands, k + 1))
+        self._origin[:, 1:] = np.nan_to_num(means).T
+        self._pixels = np.zeros(k + 1)
+        self._sums = np.zeros((3, n_bands, k + 1))  # of ones, values, squares
+
+    def add(
+        self, labels: NDArray[Any], bands: NDArray[Any], counts: NDArray[np.int64] | None = None
+    ) -> None:
+        """Add pixels: labels (n,), values (n, B), NaN where a pixel lacks a band, and numbers."""
+        from gmmseg._class_kernels import add_band
+
+        self._pixels += np.bincount(labels, counts, minlength=len(self._pixels))
+        counts = np.empty(0, np.int64) if counts is None else counts
+        for b, band in enumerate(bands.T):
+            add_band(labels, band, counts, self._origin[b], *self._sums[:, b])
+
+    def table(self, spacing: Sequence[float] | None = None) -> tuple[ClassRow, ...]:
+        """As of `class_table`."""
+        n, first, second = self._sums[:, :, 1:].transpose(0, 2, 1)
+        with np.errstate(invalid="ignore"):
+            shift = first / n
+            variance = np.maximum(second / n - shift**2, 0)
+        return _table(self._pixels[1:], shift + self._origin[:, 1:].T, np.sqrt(variance), spacing)
 
 
 def _sums(labels: NDArray[Any], values: NDArray[Any] | None, k: int) -> NDArray[np.float64]:

@@ -167,7 +167,23 @@ class Lattice:
         self.sweep(unary, q, Prior(beta=0.0, field=np.zeros(len(unary), np.float32)))
         return q
 
-    def sweep(self, unary: Planes, q: Planes, prior: Prior, *, hard: bool = False) -> float:
+    def n_used_in(self, rows: slice | None) -> int:
+        """Number of used pixels in some rows of a flat image; None = in all."""
+        if rows is None:
+            return self.n_used
+        if not self._mask.size:
+            return (rows.stop - rows.start) * self.shape[2]
+        return int(np.count_nonzero(self._mask[0, rows]))
+
+    def sweep(
+        self,
+        unary: Planes,
+        q: Planes,
+        prior: Prior,
+        *,
+        hard: bool = False,
+        rows: slice | None = None,
+    ) -> float:
         """Update every pixel of `q` once, in place.
 
         Parameters
@@ -179,6 +195,8 @@ class Lattice:
         prior : Prior
         hard : bool
             Give all to the most probable class.
+        rows : slice, optional
+            Of a flat image: the rows whose changes are counted.
 
         Returns
         -------
@@ -200,8 +218,11 @@ class Lattice:
                 )  # fmt: skip
 
             self._workers.run(task, len(tasks))
+            if rows is not None:
+                inside = [(t[:, 1] >= rows.start) & (t[:, 1] < rows.stop) for t in tasks]
+                change = [c[here] for c, here in zip(change, inside, strict=True)]
             moved += sum(float(c.sum(dtype=np.float64)) for c in change)
-        return moved / (2 * max(self.n_used, 1))
+        return moved / (2 * max(self.n_used_in(rows), 1))
 
     def expectations(self, q: Planes, weights: NDArray[np.float64], prior: Prior) -> Expectations:
         """What `prior` expects of every pixel, from its neighbours in `q` and the classes' weights.

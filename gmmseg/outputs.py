@@ -19,8 +19,10 @@ from gmmseg._check import check_choice
 from gmmseg.errors import GmmsegError, InvalidParameterError, OutputExistsError, WriteError
 from gmmseg.image import Image
 from gmmseg.io import image_info, printable, write_npz, write_png, write_text, write_tiff
-from gmmseg.io.streamed import Streamed
+from gmmseg.io.geotiff import MapLayout, geotiff
+from gmmseg.io.streamed import Streamed, streamed
 from gmmseg.labels import MOST_LABELS
+from gmmseg.map_layouts import map_layouts
 from gmmseg.segmentation import Segmentation
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "OutputOptions",
     "check_outputs",
     "planned_outputs",
+    "staged",
     "stem_of_output",
     "write_files",
     "write_map",
@@ -72,6 +75,11 @@ class OutputOptions:
         if self.probabilities is not None:
             check_choice(self.probabilities, "probabilities", PROBABILITY_FORMATS)
 
+
+_TIFF = (".tif", ".tiff")
+
+#: Rows of a map that are made at once: those of its blocks.
+_ROWS = 512
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
@@ -197,7 +205,11 @@ def check_outputs(plan: Mapping[str, Path], *, overwrite: bool = False) -> None:
 
 
 def write_outputs(
-    segmentation: Segmentation, plan: Mapping[str, Path], *, overwrite: bool = False
+    segmentation: Segmentation,
+    plan: Mapping[str, Path],
+    *,
+    overwrite: bool = False,
+    cog: bool = False,
 ) -> None:
     """Write the files of `plan`: all of them, or none when one cannot be written.
 
@@ -211,6 +223,8 @@ def write_outputs(
         Of `planned_outputs`.
     overwrite : bool
         Replace files that exist.
+    cog : bool
+        Maps on earth are written cloud-optimised.
 
     Raises
     ------
@@ -219,19 +233,41 @@ def write_outputs(
     WriteError
         When one cannot be written. Nothing has changed then.
     """
-    write_files(plan, partial(write_output, segmentation), overwrite=overwrite)
+    write_files(plan, partial(write_output, segmentation, cog=cog), overwrite=overwrite)
 
 
-def write_output(segmentation: Segmentation, name: str, path: Path) -> None:
+def write_output(segmentation: Segmentation, name: str, path: Path, *, cog: bool = False) -> None:
     """Write one file of a plan, which must not be there yet, by its name in the plan."""
     kind, _, label = name.partition("_")
-    _WRITERS[kind](segmentation, path, int(label or 0))
+    place = segmentation.image.georeference
+    layout = None
+    if place is not None and path.suffix.lower() in _TIFF:
+        shape = segmentation.image.shape[0], segmentation.image.shape[1]
+        layout = map_layouts(shape, segmentation.model, place).get(name)
+    if layout is not None:
+        _write_layout(path, layout, _MAPS[name](segmentation), cog=cog)
+    else:
+        _WRITERS[kind](segmentation, path, int(label or 0))
 
 
 def write_files(
     plan: Mapping[str, Path], write: Callable[[str, Path], None], *, overwrite: bool = False
 ) -> None:
     """Call `write` with every name of `plan` and a path, all of which then go to their places.
+
+    Raises
+    ------
+    OutputExistsError, WriteError
+        As `write_outputs`. Nothing has changed then.
+    """
+    with staged(plan, overwrite=overwrite) as paths:
+        for name, path in paths.items():
+            write(name, path)
+
+
+@contextmanager
+def staged(plan: Mapping[str, Path], *, overwrite: bool = False) -> Iterator[dict[str, Path]]:
+    """Paths to write the files of `plan` to, which go to their places when the block ends well.
 
     Raises
     ------
@@ -245,12 +281,11 @@ def write_files(
                 folder: stack.enter_context(_staging(folder))
                 for folder in dict.fromkeys(path.parent for path in plan.values())
             }
-            staged = {name: staging[path.parent] / path.name for name, path in plan.items()}
-            for name, path in staged.items():
-                write(name, path)
+            paths = {name: staging[path.parent] / path.name for name, path in plan.items()}
+            yield paths
             check_outputs(plan, overwrite=overwrite)
             for name, path in plan.items():
-                staged[name].replace(path)
+                paths[name].replace(path)
     except GmmsegError:
         raise
     except OSError as error:
@@ -338,6 +373,14 @@ def _write_model(segmentation: Segmentation, path: Path, _: int) -> None:
     write_text(path, segmentation.model.to_json())
 
 
+#: Maps on earth, by their names in a plan.
+_MAPS: dict[str, Callable[[Segmentation], Streamed]] = {
+    "labels": lambda segmentation: streamed(segmentation.labels),
+    "probabilities": lambda segmentation: _soft(segmentation, "probabilities"),
+    "entropy": lambda segmentation: _soft(segmentation, "entropy"),
+    "novelty": lambda segmentation: _soft(segmentation, "novelty"),
+}
+
 #: By the first word of an output's name.
 _WRITERS: dict[str, Callable[[Segmentation, Path, int], None]] = {
     "labels": _write_labels,
@@ -369,6 +412,16 @@ def write_map(
     band_names: tuple[str, ...] = (),
 ) -> None:
     """A TIFF that lies where the image lies: in space or on earth."""
+    if image.georeference is not None:
+        layout = MapLayout(
+            shape=(image.shape[0], image.shape[1]),
+            dtype=values.dtype,
+            georeference=image.georeference,
+            nodata=nodata,
+            band_names=band_names,
+        )
+        _write_layout(path, layout, streamed(values))
+        return
     axes = ("YX" if image.ndim == 2 else "ZYX") + ("C" if values.ndim > image.ndim else "")
     write_tiff(
         path,
@@ -380,6 +433,15 @@ def write_map(
         band_names=band_names,
         georeference=_georeference(image),
     )
+
+
+def _write_layout(path: Path, layout: MapLayout, values: Streamed, *, cog: bool = False) -> None:
+    """A map on earth, slab by slab."""
+    with geotiff(path, layout, cog=cog) as write:
+        first = 0
+        for slab in values.make(_ROWS, None):
+            write(first, slab)
+            first += len(slab)
 
 
 def _georeference(image: Image) -> Path | None:

@@ -32,7 +32,16 @@ from gmmseg.random_field import fit_field
 from gmmseg.segmentation import Segmentation
 from gmmseg.working_grid import on_working_grid
 
-__all__ = ["ImageLike", "SegmentOptions", "apply", "as_image", "fit", "segment", "select_k"]
+__all__ = [
+    "ImageLike",
+    "SegmentOptions",
+    "apply",
+    "as_image",
+    "fit",
+    "model_of_rows",
+    "segment",
+    "select_k",
+]
 
 #: What the doors take: an Image, an array, or the path of a file.
 ImageLike = Image | ArrayLike | str | os.PathLike[str]
@@ -113,7 +122,7 @@ def segment(
     guidance = Guidance.of(rows, k, hints, box, options.box)
     if box is None:
         k = _DEFAULT_K if k is None else k
-        model, messages = _fit([coarse], [rows], k, options, threads, callback, guidance)
+        model, messages = model_of_rows([coarse], [rows], k, options, threads, callback, guidance)
     else:
         model, messages = _fit_box(picture, box, options, threads, callback)
     known = None if guidance is None else guidance.hints
@@ -160,7 +169,7 @@ def fit(
     options = _resolved(options_for(options, pictures[0]), pictures)
     coarse = [on_working_grid(picture, options.features) for picture in pictures]
     rows = [pixel_rows(picture, options.features) for picture in coarse]
-    model, _ = _fit(coarse, rows, k, options, threads, callback)
+    model, _ = model_of_rows(coarse, rows, k, options, threads, callback)
     return model
 
 
@@ -290,7 +299,7 @@ def _at_full_size(found: Segmentation, picture: Image) -> Segmentation:
     )
 
 
-def _fit(
+def model_of_rows(
     images: list[Image],
     rows: list[PixelRows],
     k: int | str,
@@ -386,7 +395,7 @@ def _fit_box(
     near = image.with_mask(around_box(box, image.shape, options.box.margin))
     rows = pixel_rows(near, options.features)
     guidance = Guidance.of_box(box, rows, None, options.box)
-    return _fit([near], [rows], guidance.n_fitted, options, threads, callback, guidance)
+    return model_of_rows([near], [rows], guidance.n_fitted, options, threads, callback, guidance)
 
 
 def _ordered(mixture: Mixture, guidance: Guidance | None) -> tuple[Mixture, Guidance | None]:

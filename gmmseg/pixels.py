@@ -17,7 +17,7 @@ from gmmseg.mixture.distinct import Distinct, distinct_rows
 from gmmseg.mixture.lazy import LazyRows
 from gmmseg.used_pixels import used_values
 
-__all__ = ["PixelRows", "Slab", "pixel_rows"]
+__all__ = ["PixelRows", "Slab", "pixel_rows", "rows_of_values"]
 
 #: Features of fewer bytes are held; of more, a part is made where it is read.
 _HELD = 64 << 20
@@ -237,16 +237,32 @@ def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
         When no pixel may be used.
     """
     spec = spec.resolve(image)
-    valid, shape = spec.valid(image), image.shape
-    values = used_values(image, spec, valid)
+    valid = spec.valid(image)
+    return rows_of_values(used_values(image, spec, valid), image, spec, valid)
+
+
+def rows_of_values(
+    values: NDArray[Any] | LazyRows,
+    image: Image,
+    spec: FeatureSpec,
+    valid: NDArray[np.bool_] | None,
+    *,
+    distinct: bool = True,
+) -> PixelRows:
+    """`pixel_rows` from the values of the used pixels.
+
+    Of a scene that is streamed, `image` is a look at it: it tells of bands, not of pixels, and
+    nothing can be put back. Without `distinct`, equal values are not looked for.
+    """
+    shape = image.shape
     if len(values) == 0:
         raise InvalidDataError(
             "no pixel may be used: every one is masked, transparent, nodata or not finite."
         )
-    distinct = distinct_rows(values) if spec.is_pointwise else None
-    if distinct is not None:
-        features = point_features(distinct.rows, spec)
-        return PixelRows(features, distinct.counts, shape, valid, values, distinct)
+    table = distinct_rows(values) if distinct and spec.is_pointwise else None
+    if table is not None:
+        features = point_features(table.rows, spec)
+        return PixelRows(features, table.counts, shape, valid, values, table)
     return PixelRows(_features(image, spec, values, valid), None, shape, valid, values, None)
 
 

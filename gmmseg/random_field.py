@@ -45,12 +45,13 @@ def smooth_image(
     model: Model,
     *,
     hints: NDArray[Any] | None = None,
+    counted: slice | None = None,
     threads: int | None = None,
 ) -> Smoothed:
     """The posterior of the classes under `model`, smoothed as the model says.
 
     `hints` are the classes of some pixels (0 = not known), of the image's shape: those are
-    certain.
+    certain. `counted` are the rows of a flat image whose moves are told.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def smooth_image(
             lattice.weaken(rows.planes(_guide(rows, model, image.ndim)), options.contrast)
         unary = rows.planes(odds)
         pin(unary, hints)
-        return relax(lattice, unary, options, weights)
+        return relax(lattice, unary, options, weights, rows=counted)
 
 
 def class_odds(

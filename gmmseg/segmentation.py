@@ -57,6 +57,7 @@ class Segmentation:
     _rows: PixelRows
     _threads: int | None = None
     _hints: NDArray[Any] | None = None
+    _smoothed: Smoothed | None = None  # of a part of an image: with what surrounds it
 
     @property
     def k(self) -> int:
@@ -72,7 +73,7 @@ class Segmentation:
         """The smoothed posterior and its beta; None where every pixel stands for itself."""
         if not self.model.smoothing.is_on:
             return None
-        return smooth_image(
+        return self._smoothed or smooth_image(
             self.image, self._rows, self.model, hints=self._hints, threads=self._threads
         )
 

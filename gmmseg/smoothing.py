@@ -124,12 +124,15 @@ class Smoothed:
     n_sweeps : int
     converged : bool
         Whether the last sweep moved less than `tol`.
+    moves : tuple of float
+        What each sweep moved: shares of probability, summed over the pixels.
     """
 
     probabilities: NDArray[np.float32]
     beta: float
     n_sweeps: int
     converged: bool
+    moves: tuple[float, ...] = ()
 
 
 def smooth(
@@ -196,7 +199,12 @@ def smooth(
 
 
 def relax(
-    lattice: Lattice, unary: NDArray[np.float32], options: SmoothingOptions, weights: ArrayLike
+    lattice: Lattice,
+    unary: NDArray[np.float32],
+    options: SmoothingOptions,
+    weights: ArrayLike,
+    *,
+    rows: slice | None = None,
 ) -> Smoothed:
     """Sweep over a lattice until it is at rest.
 
@@ -208,26 +216,50 @@ def relax(
     options : SmoothingOptions
     weights : array_like of shape (K,)
         Shares of the classes, up to a factor; for the estimate of beta.
+    rows : slice, optional
+        Of a flat image: the rows whose moves are told.
     """
+    return relax_together([(lattice, unary)], options, weights, rows=rows)[0]
+
+
+def relax_together(
+    parts: Sequence[tuple[Lattice, NDArray[np.float32]]],
+    options: SmoothingOptions,
+    weights: ArrayLike,
+    *,
+    rows: slice | None = None,
+) -> list[Smoothed]:
+    """`relax` of several lattices with one prior, until they are at rest as a whole."""
     share = np.asarray(weights, dtype=np.float64)
     share = share / share.sum()
-    q = lattice.start(unary)
-    prior = first_prior(options, len(unary))
+    found = [lattice.start(unary) for lattice, unary in parts]
+    prior = first_prior(options, len(parts[0][1]))
     hard = options.method == "icm"
     if hard:
-        lattice.sweep(unary, q, replace(prior, beta=0.0), hard=True)
-    n_sweeps, moved = 0, np.inf
-    while n_sweeps < options.sweeps and moved >= options.tol:
+        for (lattice, unary), q in zip(parts, found, strict=True):
+            lattice.sweep(unary, q, replace(prior, beta=0.0), hard=True)
+    n_used = max(sum(lattice.n_used_in(rows) for lattice, _ in parts), 1)
+    moves: list[float] = []
+    while len(moves) < options.sweeps and not (moves and moves[-1] / n_used < options.tol):
         if options.beta == "auto":
-            prior = learnt_prior([(lattice, q)], share, prior, beta=True)
-        moved = lattice.sweep(unary, q, prior, hard=hard)
-        n_sweeps += 1
-    return Smoothed(
-        probabilities=q,
-        beta=prior.beta,
-        n_sweeps=n_sweeps,
-        converged=bool(moved < options.tol),
-    )
+            hidden = [(lattice, q) for (lattice, _), q in zip(parts, found, strict=True)]
+            prior = learnt_prior(hidden, share, prior, beta=True)
+        moves.append(
+            sum(
+                lattice.sweep(unary, q, prior, hard=hard, rows=rows) * lattice.n_used_in(rows)
+                for (lattice, unary), q in zip(parts, found, strict=True)
+            )
+        )
+    return [
+        Smoothed(
+            probabilities=q,
+            beta=prior.beta,
+            n_sweeps=len(moves),
+            converged=bool(moves[-1] / n_used < options.tol),
+            moves=tuple(moves),
+        )
+        for q in found
+    ]
 
 
 def first_prior(options: SmoothingOptions, n_classes: int) -> Prior:

@@ -81,7 +81,11 @@ class _Values(LazyRows):
 
 
 def used_values(
-    image: Image, spec: FeatureSpec, valid: NDArray[np.bool_] | None
+    image: Image,
+    spec: FeatureSpec,
+    valid: NDArray[np.bool_] | None,
+    *,
+    gaps: bool | None = None,
 ) -> NDArray[Any] | LazyRows:
     """The chosen bands of the used pixels, (N, n_chosen), in row-major order.
 
@@ -92,6 +96,8 @@ def used_values(
         Resolved.
     valid : ndarray of bool, or None
         ``spec.valid(image)``.
+    gaps : bool, optional
+        Whether values are missing that are not NaN; by default the image is looked through.
 
     Returns
     -------
@@ -101,7 +107,8 @@ def used_values(
         there.
     """
     chosen = spec.chosen(image)
-    gaps = image.has_unmarked_gaps(chosen, valid)
+    if gaps is None:
+        gaps = image.has_unmarked_gaps(chosen, valid)
     if valid is None and not gaps and chosen == tuple(range(image.n_bands)):
         data = _rows_of(image.data)
         if data.ndim == 2:

@@ -30,5 +30,8 @@ def run(args: Namespace) -> int:
     """Label every input."""
     model = load_model(args.model_used)
     return labelling.label_inputs(
-        args, model.k, lambda image, _: apply(model, image, threads=args.threads)
+        args,
+        model.k,
+        lambda image, _: apply(model, image, threads=args.threads),
+        lambda scene, stream, callback: (model, ()),
     )

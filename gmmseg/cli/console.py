@@ -89,7 +89,8 @@ class Console:
         from tqdm import tqdm
 
         with tqdm(
-            desc=what, total=1.0, bar_format="{desc}: {percentage:3.0f} % [{elapsed}]",
+            desc=what, total=1.0,
+            bar_format="{desc}: {percentage:3.0f} % [{elapsed}, {remaining} left]",
             leave=False, file=sys.stderr,
         ) as bar:  # fmt: skip
             yield lambda share: bar.update(share - bar.n)

@@ -1,27 +1,35 @@
-"""Export label maps to other programs.
+"""Export label maps to other programs: the name of the output tells the format.
 
-The name of the output tells the format; several label maps go into one output.
+Several label maps go into one COCO file, one file of contours, or one folder of masks; polygons and
+tables are of one map.
 
-gmmseg export photo_labels.png --to coco.json
-gmmseg export out/*_labels.png --to train_coco.json --names soil,crop --polygons
-gmmseg export photo_labels.png --to contours.json   for OpenCV (cv2.drawContours)
-gmmseg export photo_labels.png --to masks/          a mask of 0 and 255 for each class
+    gmmseg export photo_labels.png --to coco.json
+    gmmseg export out/*_labels.png --to train_coco.json --names soil,crop --polygons
+    gmmseg export photo_labels.png --to contours.json   for OpenCV (cv2.drawContours)
+    gmmseg export photo_labels.png --to masks/          a mask of 0 and 255 for each class
+    gmmseg export scene_labels.tif --to classes.gpkg --min-area '0.5 ha' --simplify 1
+    gmmseg export scene_labels.tif --to parcels.csv --zones parcels.gpkg
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from gmmseg.cli import option_groups as groups
 from gmmseg.cli.console import Console
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import find_inputs
-from gmmseg.cli.values import comma_separated, positive_integer
+from gmmseg.cli.values import area, comma_separated, positive_integer
 from gmmseg.errors import InvalidParameterError
 from gmmseg.export import EXPORTS, ExportOptions, export_labels, format_of
+from gmmseg.io import printable
+from gmmseg.vectors import VECTORS, VectorOptions, export_polygons, export_table
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "add_vectors", "run"]
+
+_TABLE = ".csv"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,7 +45,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         dest="output",
         metavar="OUT",
         required=True,
-        help=f"what to write; its name ends as the format does. {listed}",
+        help=f"what to write; its name ends as the format does. {listed}; "
+        f"{', '.join(VECTORS)}: polygons; {_TABLE}: how much there is of each class",
     )
     parser.add_argument(
         "--names",
@@ -54,7 +63,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-pixels",
-        dest="min_area",
         metavar="N",
         type=positive_integer,
         default=default.min_area,
@@ -69,17 +77,79 @@ def add_arguments(parser: ArgumentParser) -> None:
         "free memory)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_vectors(parser)
+
+
+def add_vectors(parser: ArgumentParser) -> None:
+    """`VectorOptions`."""
+    default = VectorOptions()
+    group = parser.add_argument_group("polygons and areas (extra geo)")
+    group.add_argument(
+        "--min-area",
+        metavar="AREA",
+        type=area,
+        default=default.min_area,
+        help="smallest mapping unit, in pixels or such as '0.5 ha': smaller regions are given to "
+        "the class with the longest border",
+    )
+    group.add_argument(
+        "--simplify",
+        metavar="PIXELS",
+        type=float,
+        default=default.simplify,
+        help="smooth the stairs of the pixels; neighbours keep common borders (default: off)",
+    )
+    group.add_argument(
+        "--dissolve",
+        action="store_true",
+        default=default.dissolve,
+        help="one multipolygon for each class",
+    )
+    group.add_argument(
+        "--zones", metavar="FILE", help="polygons; the table is written for each of them"
+    )
 
 
 def run(args: Namespace) -> int:
     """Read, write."""
-    format_of(args.output)
+    suffix = Path(args.output).suffix.lower()
+    of_maps = suffix in (*VECTORS, _TABLE)
+    if not of_maps:
+        format_of(args.output)
+    if args.zones and suffix != _TABLE:
+        raise InvalidParameterError("--zones belongs to tables: end the name of --to in .csv.")
     paths = [source.path for source in find_inputs(args.inputs)]
-    if None in paths:
-        raise InvalidParameterError("LABELS must be files: - is no label map.")
     inputs = [path for path in paths if path is not None]
-    check_not_an_input([Path(args.output)], inputs)
-    with Console(progress=False).telling_of_compilation():
-        options = groups.options_of(args, ExportOptions)
-        export_labels(inputs, args.output, options, overwrite=args.overwrite)
+    if len(inputs) < len(paths):
+        raise InvalidParameterError("LABELS must be files: - is no label map.")
+    read = [*inputs, *([Path(args.zones)] if args.zones else [])]
+    check_not_an_input([Path(args.output)], read)
+    console = Console(progress=False)
+    with console.telling_of_compilation():
+        if of_maps:
+            _export_map(args, inputs, console, table=suffix == _TABLE)
+        else:
+            options = ExportOptions(
+                names=args.names,
+                min_area=args.min_pixels,
+                polygons=args.polygons,
+                max_pixels=args.max_pixels,
+            )
+            export_labels(inputs, args.output, options, overwrite=args.overwrite)
     return 0
+
+
+def _export_map(args: Namespace, inputs: Sequence[Path], console: Console, *, table: bool) -> None:
+    """Polygons or areas of one map."""
+    if len(inputs) > 1:
+        raise InvalidParameterError(
+            f"polygons and tables are of one label map, got {len(inputs)}: export them one by one."
+        )
+    (labels,), output = inputs, Path(args.output)
+    options = groups.options_of(args, VectorOptions)
+    if table:
+        n = export_table(labels, output, options, zones=args.zones, overwrite=args.overwrite)
+        console.say(f"{n} zones -> {printable(output)}")
+    else:
+        n = export_polygons(labels, output, options, overwrite=args.overwrite)
+        console.say(f"{n} polygons -> {printable(output)}")

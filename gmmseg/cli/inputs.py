@@ -14,13 +14,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gmmseg.errors import InvalidDataError, ReadError
+from gmmseg.errors import InvalidDataError, ReadError, UnsupportedFormatError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, output_stem, printable, read_bytes, read_image
 from gmmseg.io.formats import is_tiff
 from gmmseg.io.masks import read_mask
+from gmmseg.io.raster import is_remote, is_scene, is_vrt
+from gmmseg.io.raster_scene import SceneOptions
+from gmmseg.io.scenes import band_files, open_scene, scene_image, stack_stem
+from gmmseg.io.source import Source
+from gmmseg.tiles import Scene
 
-__all__ = ["Input", "find_inputs", "read_hints", "read_input"]
+__all__ = ["Input", "Stack", "find_inputs", "read_hints", "read_input", "stacked"]
 
 STDIN = "-"
 _VOLUMES = ("ZYX", "ZYXC", "CZYX", "ZCYX")
@@ -34,9 +39,17 @@ class Input:
     ----------
     word : str
         What was typed, or found by a pattern; "-" is standard input.
+    typed : bool
+        False when it was found by a pattern.
     """
 
     word: str
+    typed: bool = True
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The files that are read: one, or those of a stack."""
+        return (self.word,)
 
     @property
     def path(self) -> Path | None:
@@ -52,7 +65,8 @@ class Input:
     def base(self) -> Path:
         """Folder and stem of the outputs beside the input."""
         path = self.path or Path("stdin")
-        return path.parent / output_stem(path)
+        folder = Path() if is_remote(self.word) else path.parent
+        return folder / output_stem(path)
 
     @cached_property
     def content(self) -> bytes:
@@ -66,6 +80,8 @@ class Input:
         """Whether the file, which must be readable, is a TIFF."""
         if self.path is None:
             return is_tiff(self.content)
+        if is_remote(self.word):
+            return True
         with self.path.open("rb") as file:
             return is_tiff(file.read(4))
 
@@ -74,6 +90,69 @@ class Input:
         if self.path is None:
             return read_bytes(self.content, self.name, options)
         return read_image(self.path, options)
+
+    def scene(self, args: Namespace, options: ReadOptions) -> Scene | None:
+        """The raster on earth that it is, opened; None when it is none."""
+        chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
+        if self.path is None or options.axes or options.indexed or options.frame is not None:
+            return None
+        if not is_remote(self.word):
+            source = Source.of_path(self.path)
+            if not is_scene(source, with_place=False):
+                return None
+            if is_vrt(source) and not self.typed:
+                raise UnsupportedFormatError(
+                    f"{self.name} is a VRT, a list of other files, and was found by a pattern. "
+                    "Name it if it is meant."
+                )
+        return open_scene(self.words, chosen, options, threads=args.threads)
+
+
+@dataclass(frozen=True)
+class Stack(Input):
+    """Several files that are the bands of one scene.
+
+    Attributes
+    ----------
+    word : str
+        The first of them.
+    files : tuple of str
+    """
+
+    files: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.files
+
+    @property
+    def name(self) -> str:
+        first = printable(self.files[0])
+        return f"{first} and {len(self.files) - 1} more" if len(self.files) > 1 else first
+
+    @property
+    def base(self) -> Path:
+        paths = [Path(word) for word in self.files]
+        return paths[0].parent / stack_stem(paths)
+
+    @property
+    def is_tiff(self) -> bool:
+        return True
+
+    def scene(self, args: Namespace, options: ReadOptions) -> Scene:
+        chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
+        return open_scene(self.words, chosen, options, threads=args.threads)
+
+
+def stacked(inputs: Sequence[Input]) -> tuple[Input, ...]:
+    """The inputs as the bands of one scene; of a folder its band files."""
+    files: list[str] = []
+    for source in inputs:
+        if source.path is not None and source.path.is_dir():
+            files += [str(path) for path in band_files(source.path)]
+        else:
+            files += source.words
+    return (Stack(files[0], files=tuple(files)),)
 
 
 def find_inputs(words: Sequence[str]) -> tuple[Input, ...]:
@@ -85,7 +164,8 @@ def find_inputs(words: Sequence[str]) -> tuple[Input, ...]:
     found: dict[Path | str, Input] = {}
     for word in words:
         for name in _matches(word):
-            found.setdefault(name if name == STDIN else Path(name), Input(name))
+            key = name if name == STDIN or is_remote(name) else Path(name)
+            found.setdefault(key, Input(name, typed=name == word))
     return tuple(found.values())
 
 
@@ -96,9 +176,15 @@ def _matches(word: str) -> list[str]:
     return sorted(name for name in names if Path(name).is_file()) or [word]
 
 
-def read_input(source: Input, args: Namespace, options: ReadOptions) -> Image:
-    """The image with the mask and the pixel size that were asked for."""
-    image = source.read(options)
+def read_input(
+    source: Input, args: Namespace, options: ReadOptions, scene: Scene | None = None
+) -> Image:
+    """The image with the mask and the pixel size that were asked for.
+
+    `scene` is the source opened as a raster on earth.
+    """
+    placed = scene is not None and (scene.georeference is not None or len(source.words) > 1)
+    image = scene_image(scene, options) if scene and placed else source.read(options)
     if args.spacing is not None:
         image = image.with_spacing(args.spacing if len(args.spacing) > 1 else args.spacing[0])
     if args.mask is not None:

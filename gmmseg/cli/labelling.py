@@ -6,6 +6,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,13 +22,16 @@ from gmmseg.cli.destinations import (
     without_own_outputs,
 )
 from gmmseg.cli.each import run_each
-from gmmseg.cli.inputs import Input, find_inputs, read_input
+from gmmseg.cli.inputs import Input, find_inputs, read_input, stacked
+from gmmseg.cli.streamed import Found, Modeller, Streamer
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable
 from gmmseg.mixture.em import Callback
 from gmmseg.outputs import OutputOptions, check_outputs, planned_outputs, write_files, write_output
 from gmmseg.segmentation import Segmentation
+from gmmseg.streaming import StreamOptions, fits_into
+from gmmseg.tiles import Scene
 
 __all__ = ["Labeller", "add_arguments", "label_inputs"]
 
@@ -46,6 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     groups.add_pixels(parser)
     groups.add_reading(parser)
+    groups.add_scenes(parser)
     groups.add_messages(parser)
 
 
@@ -69,32 +74,64 @@ class _Job:
     outputs: OutputOptions
     console: Console
     several: bool
+    modeller: Modeller
 
     def run(self, source: Input, destination: Destination) -> dict[str, Any]:
         """Read, label, write, tell; return the summary for programs."""
         started = time.perf_counter()
-        image = read_input(source, self.args, self.reading)
-        plan = self._plan(source, destination, image, self.most_classes)
-        check_not_an_input(plan.values(), _files_read(source, self.args))
-        check_outputs(plan, overwrite=self.args.overwrite)
+        scene = source.scene(self.args, self.reading)
+        with nullcontext() if scene is None else scene:
+            if scene is not None and not fits_into(scene, self.streaming):
+                found, plan = self._stream(source, destination, scene)
+            else:
+                found, plan = self._hold(source, destination, scene)
+        self._tell(source, found, plan, time.perf_counter() - started)
+        outputs = {name: str(path) for name, path in plan.items()}
+        return found.summary | {"input": source.word, "outputs": outputs}
+
+    @property
+    def streaming(self) -> StreamOptions:
+        return groups.options_of(self.args, StreamOptions)
+
+    def _hold(
+        self, source: Input, destination: Destination, scene: Scene | None
+    ) -> tuple[Found, dict[str, Path]]:
+        """All in memory."""
+        image = read_input(source, self.args, self.reading, scene)
+        plan = self._checked_plan(source, destination, volume=image.ndim == 3)
         with self.console.telling_of_compilation():
             segmentation = self._label(image)
             if segmentation.k < self.most_classes:
-                plan = self._plan(source, destination, image, segmentation.k)
-            write_files(plan, _writer(segmentation), overwrite=self.args.overwrite)
-        summary = segmentation.to_dict()
-        self._tell(source, segmentation, summary, plan, time.perf_counter() - started)
-        outputs = {name: str(path) for name, path in plan.items()}
-        return summary | {"input": source.word, "outputs": outputs}
+                plan = self._plan(source, destination, segmentation.k, volume=image.ndim == 3)
+            write = _writer(segmentation, cog=self.args.cog)
+            write_files(plan, write, overwrite=self.args.overwrite)
+        return Found.of(segmentation), plan
+
+    def _stream(
+        self, source: Input, destination: Destination, scene: Scene
+    ) -> tuple[Found, dict[str, Path]]:
+        """Strip by strip."""
+        plan = self._checked_plan(source, destination, volume=False)
+        streamer = Streamer(self.args, self.streaming, self.console)
+        with self.console.telling_of_compilation():
+            return streamer.run(scene, plan, self.modeller), plan
+
+    def _checked_plan(
+        self, source: Input, destination: Destination, *, volume: bool
+    ) -> dict[str, Path]:
+        plan = self._plan(source, destination, self.most_classes, volume=volume)
+        check_not_an_input(plan.values(), _files_read(source, self.args))
+        check_outputs(plan, overwrite=self.args.overwrite)
+        return plan
 
     def _plan(
-        self, source: Input, destination: Destination, image: Image, k: int
+        self, source: Input, destination: Destination, k: int, *, volume: bool
     ) -> dict[str, Path]:
         plan = planned_outputs(
             destination.base,
             k,
             self.outputs,
-            volume=image.ndim == 3,
+            volume=volume,
             tiff=source.is_tiff,
             labels=destination.labels,
             model=self.args.model_file,
@@ -109,31 +146,19 @@ class _Job:
         with self.console.iterations() as callback:
             return self.labeller(image, callback)
 
-    def _tell(
-        self,
-        source: Input,
-        segmentation: Segmentation,
-        summary: dict[str, Any],
-        plan: Mapping[str, Path],
-        seconds: float,
-    ) -> None:
-        console = self.console
+    def _tell(self, source: Input, found: Found, plan: Mapping[str, Path], seconds: float) -> None:
+        console, summary = self.console, found.summary
         for note in summary["notes"]:
             console.detail(f"{source.name}: {printable(note)}")
         for warning in summary["warnings"]:
             console.warn(f"{source.name}: {warning}")
-        fit = summary["fit"]
-        iterations = f"{fit['n_iter']} iterations, " if self.args.fits else ""
+        iterations = f"{summary['fit']['n_iter']} iterations, " if self.args.fits else ""
         console.say(
-            f"{source.name}: {segmentation.k} classes, {iterations}{seconds:.1f} s "
+            f"{source.name}: {summary['k']} classes, {iterations}{seconds:.1f} s "
             f"-> {self._written(plan)}"
         )
         if not self.several or console.verbose:
-            image = segmentation.image
-            table = format_table(
-                segmentation.table, segmentation.band_names, image.unit, image.ndim
-            )
-            console.say(table)
+            console.say(format_table(found.table, summary["bands"], found.unit, found.ndim))
 
     def _written(self, plan: Mapping[str, Path]) -> str:
         if self.args.output == STDOUT:
@@ -144,10 +169,11 @@ class _Job:
         return f"{names[0]} and {len(names) - 1} more"
 
 
-def label_inputs(args: Namespace, most_classes: int, labeller: Labeller) -> int:
+def label_inputs(args: Namespace, most_classes: int, labeller: Labeller, modeller: Modeller) -> int:
     """Label every input, go on after failures, and list them in the end.
 
-    `most_classes` is how many there are, or may be where their number is chosen.
+    `most_classes` is how many there are, or may be where their number is chosen. `modeller` makes
+    the model of a scene that is too large to be held.
 
     Returns
     -------
@@ -165,6 +191,7 @@ def label_inputs(args: Namespace, most_classes: int, labeller: Labeller) -> int:
         outputs=_outputs_of(args, inputs),
         console=console,
         several=len(inputs) > 1,
+        modeller=modeller,
     )
     if args.output != STDOUT:
         return _label_all(job, destinations(inputs, args.output))
@@ -191,7 +218,10 @@ def _label_all(job: _Job, places: Mapping[Input, Destination]) -> int:
 
 
 def _inputs_of(args: Namespace, console: Console) -> tuple[Input, ...]:
-    inputs, left_out = without_own_outputs(find_inputs(args.inputs), args.output)
+    named = find_inputs(args.inputs)
+    if args.stack:
+        return stacked(named)
+    inputs, left_out = without_own_outputs(named, args.output)
     if left_out:
         names = ", ".join(source.name for source in left_out)
         console.say(f"left out, being outputs of other inputs: {names}")
@@ -224,12 +254,13 @@ def _outputs_of(args: Namespace, inputs: Sequence[Input]) -> OutputOptions:
 
 
 def _files_read(source: Input, args: Namespace) -> list[Path]:
-    words: list[Any] = [source.path, args.mask, getattr(args, "model_used", None)]
+    files = [] if source.path is None else source.words
+    words: list[Any] = [*files, args.mask, getattr(args, "model_used", None)]
     words.append(getattr(args, "hints", None))
     return [Path(word) for word in words if word is not None]
 
 
-def _writer(segmentation: Segmentation) -> Callable[[str, Path], None]:
+def _writer(segmentation: Segmentation, *, cog: bool) -> Callable[[str, Path], None]:
     """Writes the outputs of a plan by their names, the page among them."""
 
     def write(name: str, path: Path) -> None:
@@ -238,7 +269,7 @@ def _writer(segmentation: Segmentation) -> Callable[[str, Path], None]:
 
             write_image_report(segmentation, path)
         else:
-            write_output(segmentation, name, path)
+            write_output(segmentation, name, path, cog=cog)
 
     return write
 

@@ -16,10 +16,13 @@ from gmmseg.cli.values import (
     comma_separated,
     number_or_nan,
     positive_integer,
+    size,
 )
 from gmmseg.image import AXES
 from gmmseg.io import ReadOptions
+from gmmseg.io.raster_scene import RESAMPLING, SceneOptions
 from gmmseg.outputs import PROBABILITY_FORMATS, OutputOptions
+from gmmseg.streaming import StreamOptions
 
 __all__ = [
     "add_inputs",
@@ -28,6 +31,7 @@ __all__ = [
     "add_outputs",
     "add_pixels",
     "add_reading",
+    "add_scenes",
     "add_threads",
     "changed",
     "console_of",
@@ -186,6 +190,48 @@ def add_outputs(parser: ArgumentParser) -> None:
         action="store_true",
         default=default.regions,
         help="a map in which every connected region has its own number, from 1 (16 bits)",
+    )
+    group.add_argument(
+        "--cog",
+        action="store_true",
+        help="maps on earth as cloud-optimised GeoTIFF, with overviews (extra geo)",
+    )
+
+
+def add_scenes(parser: ArgumentParser) -> None:
+    """`SceneOptions` and `StreamOptions`."""
+    scene, stream = SceneOptions(), StreamOptions()
+    group = parser.add_argument_group("scenes on earth (extra geo)")
+    group.add_argument(
+        "--stack",
+        action="store_true",
+        help="the inputs, or the band files of a folder, are the bands of one scene",
+    )
+    group.add_argument(
+        "--resample",
+        choices=RESAMPLING,
+        default=scene.resample,
+        help="bring bands of another resolution to the grid of the first one (otherwise refused)",
+    )
+    group.add_argument(
+        "--allow-remote",
+        action="store_true",
+        default=scene.allow_remote,
+        help="inputs may be https:// and other places that GDAL reads from",
+    )
+    group.add_argument(
+        "--memory",
+        metavar="SIZE",
+        type=size,
+        default=stream.memory,
+        help="a scene that would need more is read strip by strip, in every pass (default: 1GiB)",
+    )
+    group.add_argument(
+        "--tile",
+        metavar="ROWS",
+        type=positive_integer,
+        default=stream.tile,
+        help="rows of such a strip; the result does not depend on it (default: by --memory)",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,6 +21,7 @@ __all__ = [
     "positive_integer",
     "positive_number",
     "range_of",
+    "size",
 ]
 
 T = TypeVar("T")
@@ -109,6 +111,22 @@ def integer_or_auto(text: str) -> int | str:
         raise ArgumentTypeError(
             f"must be a whole number, at least 1, or auto, got {text!r}"
         ) from None
+
+
+def size(text: str) -> int:
+    """A number of bytes, with or without a unit.
+
+    Examples
+    --------
+    >>> size("1GiB"), size("500 MB"), size("2g")
+    (1073741824, 500000000, 2147483648)
+    """
+    found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([kmgt]?)(i?)(b?)\s*", text.lower())
+    if found is None or not float(found[1]):
+        raise ArgumentTypeError(f"must be a number of bytes such as 1GiB or 500MB, got {text!r}")
+    number, prefix, binary, byte = found.groups()
+    base = 1000 if byte and not binary else 1024
+    return int(float(number) * base ** " kmgt".index(prefix or " "))
 
 
 def range_of(text: str) -> tuple[int, ...]:

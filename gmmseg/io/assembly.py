@@ -14,7 +14,7 @@ from gmmseg.io.orientation import TRANSPOSED, UPRIGHT, turned
 from gmmseg.io.remarks import Remarks
 from gmmseg.io.source import Source
 
-__all__ = ["Decoded", "assemble"]
+__all__ = ["Decoded", "assemble", "held_value", "is_one_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +97,16 @@ def _without_nodata(
     remarks: Remarks,
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """The mask without the pixels that are nothing but nodata, and the gaps of the others."""
-    wanted = [v for value in dict.fromkeys(nodata) if (v := _held(value, values.dtype)) is not None]
+    wanted = [
+        v for value in dict.fromkeys(nodata) if (v := held_value(value, values.dtype)) is not None
+    ]
     if not wanted:
         return mask, None
     # One band after the other, because a comparison of all takes as much memory as the image.
     somewhere = np.zeros(values.shape[:-1], dtype=bool)
     everywhere = ~somewhere
     for band in np.moveaxis(values, -1, 0):
-        found = _is_one_of(band, wanted)
+        found = is_one_of(band, wanted)
         somewhere |= found
         everywhere &= found
     listed = " or ".join(f"{value:g}" for value in wanted)
@@ -114,10 +116,10 @@ def _without_nodata(
     if (n := np.count_nonzero(somewhere) - n) == 0:
         return mask, None
     remarks.note(f"{n} pixels have nodata value {listed} in some bands")
-    return mask, _is_one_of(values, wanted)
+    return mask, is_one_of(values, wanted)
 
 
-def _held(value: float, dtype: np.dtype[Any]) -> Any:
+def held_value(value: float, dtype: np.dtype[Any]) -> Any:
     """`value` in the type of the values; None when that cannot hold it."""
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -129,7 +131,8 @@ def _held(value: float, dtype: np.dtype[Any]) -> Any:
     return dtype.type(int(value)) if held else None
 
 
-def _is_one_of(values: NDArray[Any], wanted: list[Any]) -> NDArray[np.bool_]:
+def is_one_of(values: NDArray[Any], wanted: list[Any]) -> NDArray[np.bool_]:
+    """Where values are one of those; NaN is one like others."""
     found = np.zeros(values.shape, dtype=bool)
     for value in wanted:
         found |= np.isnan(values) if np.isnan(value) else values == value

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from gmmseg._files import printable
 from gmmseg.errors import GmmsegError, InvalidDataError, ReadError
 
-__all__ = ["decoding"]
+__all__ = ["decoding", "quiet"]
 
 _LONGEST_REASON = 200
 
@@ -39,7 +39,7 @@ _PLAIN_REASONS: dict[type[BaseException], str] = {
 def decoding(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises into a `ReadError` about `name`, and keep it quiet."""
     try:
-        with _quiet:
+        with quiet:
             yield
     except InvalidDataError as error:
         raise ReadError(f"cannot read {name}: {error}") from error
@@ -93,7 +93,7 @@ def _without_noise() -> Iterator[None]:
     """Silence Pillow and tifffile, and only them: others may want to warn meanwhile."""
     log = logging.getLogger("tifffile")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(PIL|tifffile)(\.|$)")
+        warnings.filterwarnings("ignore", module=r"(PIL|tifffile|rasterio)(\.|$)")
         log.addFilter(_drop)
         try:
             yield
@@ -105,4 +105,5 @@ def _drop(_: logging.LogRecord) -> bool:
     return False
 
 
-_quiet = _Shared(_without_noise)
+#: A context in which the decoders are silent.
+quiet = _Shared(_without_noise)

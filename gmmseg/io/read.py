@@ -11,7 +11,9 @@ from gmmseg.image import Image
 from gmmseg.io.decoding import decoding
 from gmmseg.io.formats import format_of
 from gmmseg.io.options import ReadOptions
+from gmmseg.io.raster import is_scene
 from gmmseg.io.remarks import Remarks
+from gmmseg.io.scenes import open_scene, scene_image
 from gmmseg.io.source import Source
 
 __all__ = ["image_info", "read_bytes", "read_image"]
@@ -148,6 +150,10 @@ def image_info(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
 
 
 def _read(source: Source, options: ReadOptions) -> Image:
+    by_gdal = source.path is not None and options.axes is None and options.frame is None
+    if by_gdal and is_scene(source, indexed=options.indexed):
+        with open_scene([source.path or source.name], reading=options) as scene:
+            return scene_image(scene, options)
     found, remarks = format_of(source), Remarks()
     with decoding(source.name):
         image = found.read(source, options, remarks)

@@ -1,0 +1,71 @@
+"""Maps on earth: what stands in their files beside the pixels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from gmmseg.georeference import Georeference
+from gmmseg.io.geotiff import MapLayout
+from gmmseg.labels import label_dtype, palette
+from gmmseg.model import Model
+
+__all__ = ["label_layout", "map_layouts"]
+
+
+def label_layout(
+    shape: tuple[int, int], model: Model, georeference: Georeference | None
+) -> MapLayout:
+    """A label map that says what its classes are: colours, names, and the model they come from.
+
+    Examples
+    --------
+    >>> import numpy as np, gmmseg
+    >>> dark, bright = np.full((9, 9), 10, np.uint8), np.full((9, 9), 90, np.uint8)
+    >>> model = gmmseg.fit([dark, bright], k=2)
+    >>> label_layout((9, 9), model, None).band_tags["class_2"]
+    'class 2: band 1 90'
+    """
+    names = {f"class_{j}": text for j, text in enumerate(_described(model), start=1)}
+    return MapLayout(
+        shape=shape,
+        dtype=label_dtype(model.k),
+        georeference=georeference,
+        nodata=0,
+        band_names=("class",),
+        colours=palette(model.k),
+        tags={"GMMSEG_MODEL": json.dumps(model.to_dict(), allow_nan=False)},
+        band_tags=names,
+    )
+
+
+def _described(model: Model) -> list[str]:
+    """A line for each class: its number and the means of its features."""
+    labels, mixture = np.array(model.labels), model.mixture
+    lines = []
+    for j in range(1, model.k + 1):
+        own = labels == j
+        weights = mixture.weights[own] / max(mixture.weights[own].sum(), 1e-300)
+        means = zip(model.feature_names, weights @ mixture.means[own], strict=True)
+        lines.append(f"class {j}: " + ", ".join(f"{name} {mean:.4g}" for name, mean in means))
+    return lines
+
+
+def map_layouts(
+    shape: tuple[int, int], model: Model, georeference: Georeference | None
+) -> Mapping[str, MapLayout]:
+    """The layouts of all maps that a scene may be given, by the names of outputs."""
+    soft = MapLayout(shape=shape, dtype=np.dtype(np.float32), georeference=georeference)
+    classes = tuple(f"class {j}" for j in range(1, model.k + 1))
+    return MappingProxyType(
+        {
+            "labels": label_layout(shape, model, georeference),
+            "probabilities": replace(soft, band_names=classes),
+            "entropy": replace(soft, nodata=np.nan, band_names=("entropy",)),
+            "novelty": replace(soft, nodata=np.nan, band_names=("novelty",)),
+        }
+    )
