@@ -201,6 +201,8 @@ def test_a_file_that_lost_its_end_is_seen(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "_check_whole", cut)
     rows = np.ones((60, 80), np.uint8)
-    with pytest.raises(WriteError, match=r"cannot write a.tif: the disk may be full"):
-        with geotiff(tmp_path / "a.tif", layout()) as write_rows:
-            write_rows(0, rows)
+    with (
+        pytest.raises(WriteError, match=r"cannot write a.tif: the disk may be full"),
+        geotiff(tmp_path / "a.tif", layout()) as write_rows,
+    ):
+        write_rows(0, rows)
