@@ -186,3 +186,23 @@ def test_a_full_disk(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("cannot write a.tif: ")
     assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_a_file_that_lost_its_end_is_seen(tmp_path, monkeypatch):
+    """GDAL passes over what it cannot write when it closes a file."""
+    from gmmseg.io import geotiff as module
+
+    check = module._check_whole
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[:300])
+        check(path)
+
+    monkeypatch.setattr(module, "_check_whole", cut)
+    rows = np.ones((60, 80), np.uint8)
+    with (
+        pytest.raises(WriteError, match=r"cannot write a.tif: the disk may be full"),
+        geotiff(tmp_path / "a.tif", layout()) as write_rows,
+    ):
+        write_rows(0, rows)

@@ -89,9 +89,13 @@ def geotiff(
     own_errors = (rasterio.errors.RasterioError, import_optional("rasterio._err").CPLE_BaseError)
     try:
         with gdal(), quiet:
-            with rasterio.open(own, "w", **_profile(rasterio, layout)) as dataset:
+            dataset = rasterio.open(own, "w", **_profile(rasterio, layout))
+            try:
                 _describe(rasterio, dataset, layout)
                 yield _writer(rasterio, dataset, layout)
+            finally:
+                with _without_stderr():
+                    dataset.close()
             _check_whole(own)
             if cog:
                 _copy_as_cog(own, target, layout)
@@ -149,10 +153,11 @@ def _writer(rasterio: Any, dataset: Any, layout: MapLayout) -> Write:
     def write(first: int, part: NDArray[Any]) -> None:
         rows, cols = part.shape[:2]
         place = rasterio.windows.Window(0, first, cols, rows)
-        if part.ndim == 2:
-            dataset.write(part, 1, window=place)
-        else:
-            dataset.write(np.moveaxis(part, -1, 0), window=place)
+        with _without_stderr():
+            if part.ndim == 2:
+                dataset.write(part, 1, window=place)
+            else:
+                dataset.write(np.moveaxis(part, -1, 0), window=place)
 
     return write
 
@@ -173,6 +178,24 @@ def _copy_as_cog(own: Path, target: Path, layout: MapLayout) -> None:
     own.unlink()
 
 
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """The TIFF library prints what it cannot write, a line for each block: we look at the file."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _check_whole(path: Path) -> None:
     """GDAL may pass over what could not be written at the very end: look whether it is there."""
     import tifffile
@@ -182,6 +205,9 @@ def _check_whole(path: Path) -> None:
         with source.open() as file, tifffile.TiffFile(file, _multifile=False) as tif:
             for series in tif.series:
                 check_pages(source, series, range(len(series.pages)))
+            # no block is left out on purpose: those that lack were not written
+            if not tif.pages or not all(tif.pages.first.databytecounts):
+                raise ReadError("blocks are missing.")
     except (ReadError, tifffile.TiffFileError) as error:
         raise WriteError(f"cannot write {printable(path.name)}: the disk may be full.") from error
 
