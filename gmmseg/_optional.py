@@ -6,6 +6,9 @@ from types import ModuleType
 from gmmseg.errors import MissingDependencyError
 
 _REMEDIES = {
+    "dask": "Install Dask: pip install 'gmmseg[dask]'",
+    "zarr": "Install what reads Zarr: pip install 'gmmseg[dask]'",
+    "xarray": "Install xarray: pip install 'gmmseg[xarray]'",
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",

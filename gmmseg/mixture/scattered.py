@@ -52,7 +52,7 @@ class Parts(LazyRows):
 class ScatteredRows(Rows):
     """`Rows` over parts elsewhere: looks and samples are fetched, passes go to the parts."""
 
-    def __init__(self, X: Parts, weights: None, frame: Frame) -> None:
+    def __init__(self, X: Parts, weights: Array | None, frame: Frame) -> None:
         super().__init__(X, weights, frame)
         self.parts = X
 
