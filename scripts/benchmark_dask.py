@@ -9,6 +9,7 @@ counted from the pickled sizes of the mixture that goes out and of the sums that
 from __future__ import annotations
 
 import argparse
+import itertools
 import pickle
 import sys
 import time
@@ -46,7 +47,7 @@ def measured(n_workers: int, array) -> tuple[float, float]:
         distributed.fit(array[:64, :64], K, options)  # kernels
         begin = time.perf_counter()
         distributed.fit(array, K, options, callback=lambda *_: times.append(time.perf_counter()))
-    steps = sorted(b - a for a, b in zip(times, times[1:], strict=False))
+    steps = sorted(b - a for a, b in itertools.pairwise(times))
     return steps[len(steps) // 2], times[0] - begin
 
 
