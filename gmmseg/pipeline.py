@@ -17,6 +17,7 @@ from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
 from gmmseg.hints import MOST_CLASSES, Guidance, around_box
 from gmmseg.image import Image
+from gmmseg.io.data_arrays import image_of_data_array, is_data_array
 from gmmseg.many_images import common_spec, joined, provenance
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
@@ -69,8 +70,9 @@ def segment(
 
     Parameters
     ----------
-    image : Image, ndarray or path
-        (rows, cols[, bands]) or (planes, rows, cols[, bands]), of any integer or float type.
+    image : Image, ndarray, xarray.DataArray or path
+        (rows, cols[, bands]) or (planes, rows, cols[, bands]), of any integer or float type. For
+        results as DataArrays see `gmmseg.xarrays`.
     k : int or "auto", optional
         Number of classes; "auto" chooses it as `select_k` does. By default the largest class of
         the hints, 2 for a box, otherwise 3.
@@ -268,6 +270,10 @@ def as_image(
         if axes is not None:
             raise InvalidParameterError("axes belongs to arrays and files: an Image has its own.")
         picture = image
+    elif is_data_array(image):
+        if axes is not None:
+            raise InvalidParameterError("axes belongs to arrays: a DataArray names its dimensions.")
+        picture = image_of_data_array(image)
     else:
         picture = Image.from_array(image, axes=axes)
     if spacing is not None:

@@ -29,7 +29,7 @@ from gmmseg.pipeline import AUTO, model_of_rows
 from gmmseg.pixels import PixelRows, rows_of_values
 from gmmseg.random_field import class_odds, class_weights, smooth_image
 from gmmseg.segmentation import Segmentation
-from gmmseg.smoothing import relax_together
+from gmmseg.smoothing import SmoothingOptions, relax_together
 from gmmseg.tiles import Scene, SceneRows, Strips, strip_height, window
 from gmmseg.used_pixels import used_values
 
@@ -242,7 +242,7 @@ def _each_by_itself(
 ) -> Iterator[LabelledStrip]:
     for part in _cuts(scene, stream.tile or strips.height):
         image = window(strips, part.start, part.stop)
-        rows = _rows_of(image, model)
+        rows = used_rows(image, model)
         yield LabelledStrip(
             rows=part,
             image=image,
@@ -252,7 +252,7 @@ def _each_by_itself(
         )
 
 
-def _rows_of(image: Image, model: Model) -> PixelRows | None:
+def used_rows(image: Image, model: Model) -> PixelRows | None:
     """The used pixels of a strip; None when there are none."""
     spec = model.features
     valid = spec.valid(image)
@@ -282,8 +282,7 @@ def _smoothed(
                 moves += moved
                 n_used += strip.segmentation._rows.n_pixels
             yield strip
-        still = np.flatnonzero(moves / max(n_used, 1) < options.tol)
-        wanted = min(int(still[0]) + 1 if len(still) else n_sweeps + 1, options.sweeps)
+        wanted = sweeps_wanted(moves, n_used, n_sweeps, options)
         if wanted == n_sweeps:
             return
         n_sweeps = wanted
@@ -294,29 +293,49 @@ def _with_margins(
     scene: Scene, strips: Strips[Image], model: Model, stream: StreamOptions, threads: int | None
 ) -> Iterator[tuple[LabelledStrip, Any]]:
     """Strips smoothed together with their surroundings, and what each sweep moved in them."""
-    margin = _REACH * model.smoothing.sweeps
+    margin = margin_of(model)
     for part in _cuts(scene, stream.tile or _field_height(scene, model, stream, margin)):
         # from an even row: which pixels are updated first goes by the row's number
         start, stop = max(part.start - margin, 0) // 2 * 2, min(part.stop + margin, scene.shape[0])
         image = window(strips, start, stop)
         core = slice(part.start - start, part.stop - start)
-        inside = _cropped(image, core)
-        around, own = _rows_of(image, model), _rows_of(inside, model)
-        if around is None or own is None:
-            yield LabelledStrip(rows=part, image=inside, segmentation=None), 0
-            continue
-        found = smooth_image(image, around, model, counted=core, threads=threads)
-        planes = np.ascontiguousarray(found.probabilities[:, :, core])
-        segmentation = Segmentation(
-            image=inside,
-            model=model,
-            warnings=(),
-            _rows=own,
-            _threads=threads,
-            _smoothed=replace(found, probabilities=planes),
-        )
-        strip = LabelledStrip(rows=part, image=inside, segmentation=segmentation)
-        yield strip, np.array(found.moves)
+        inside, found, moved = smoothed_core(image, core, model, threads=threads)
+        yield LabelledStrip(rows=part, image=inside, segmentation=found), moved
+
+
+def smoothed_core(
+    image: Image, core: slice, model: Model, *, threads: int | None
+) -> tuple[Image, Segmentation | None, Any]:
+    """The rows `core` of a strip smoothed together with those around, and what sweeps moved there.
+
+    The first row of `image` is an even row of the scene.
+    """
+    inside = _cropped(image, core)
+    around, own = used_rows(image, model), used_rows(inside, model)
+    if around is None or own is None:
+        return inside, None, 0
+    found = smooth_image(image, around, model, counted=core, threads=threads)
+    planes = np.ascontiguousarray(found.probabilities[:, :, core])
+    segmentation = Segmentation(
+        image=inside,
+        model=model,
+        warnings=(),
+        _rows=own,
+        _threads=threads,
+        _smoothed=replace(found, probabilities=planes),
+    )
+    return inside, segmentation, np.array(found.moves)
+
+
+def margin_of(model: Model) -> int:
+    """From how many rows away the sweeps of a model carry something."""
+    return _REACH * model.smoothing.sweeps if model.smoothing.is_on else 0
+
+
+def sweeps_wanted(moves: Any, n_used: int, n_sweeps: int, options: SmoothingOptions) -> int:
+    """How many sweeps the whole scene takes to be at rest, by what each moved everywhere."""
+    still = np.flatnonzero(moves / max(n_used, 1) < options.tol)
+    return min(int(still[0]) + 1 if len(still) else n_sweeps + 1, options.sweeps)
 
 
 def _field_height(scene: Scene, model: Model, stream: StreamOptions, margin: int) -> int:
@@ -341,6 +360,15 @@ def _cropped(image: Image, rows: slice) -> Image:
     )
 
 
+def settled(
+    scene: Scene, model: Model, stream: StreamOptions, *, threads: int | None = None
+) -> tuple[float, int]:
+    """Beta and the number of sweeps for a scene that is read here, by some of its rows."""
+    height = strip_height(scene, int(stream.memory * _OF_STRIPS))
+    with Strips(scene, height, lambda image: image) as strips:
+        return _settled(scene, strips, model, stream, threads)
+
+
 def _settled(
     scene: Scene, strips: Strips[Image], model: Model, stream: StreamOptions, threads: int | None
 ) -> tuple[float, int]:
@@ -349,7 +377,7 @@ def _settled(
     with Workers(threads) as workers:
         for rows in _bands(scene, model, stream):
             image = window(strips, rows.start, rows.stop)
-            pixels = _rows_of(image, model)
+            pixels = used_rows(image, model)
             if pixels is None:
                 continue
             lattice = Lattice(

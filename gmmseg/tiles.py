@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from gmmseg.image import Image
 from gmmseg.mixture.lazy import LazyRows
 from gmmseg.used_pixels import feature_dtype, used_values
 
-__all__ = ["ImageScene", "Scene", "SceneRows", "Strips", "strip_height"]
+__all__ = ["ImageScene", "Scene", "SceneRows", "Strips", "joined_rows", "strip_height"]
 
 T = TypeVar("T")
 
@@ -233,6 +233,11 @@ def window(strips: Strips[Image], start: int, stop: int) -> Image:
     for i in range(start // strips.height, (stop - 1) // strips.height + 1):
         image, first = strips[i], i * strips.height
         parts.append((image, slice(max(start - first, 0), stop - first)))
+    return joined_rows(parts)
+
+
+def joined_rows(parts: Sequence[tuple[Image, slice]]) -> Image:
+    """Some rows of each of several images, one below the other."""
     image, rows = parts[0]
     if len(parts) == 1 and rows == slice(0, len(image.data)):
         return image
@@ -245,7 +250,7 @@ def window(strips: Strips[Image], start: int, stop: int) -> Image:
     )
 
 
-def _joined(parts: list[tuple[Any, tuple[int, ...], slice]], usual: bool) -> Any:
+def _joined(parts: Sequence[tuple[Any, tuple[int, ...], slice]], usual: bool) -> Any:
     """Masks one below the other; None when there are none."""
     if all(mask is None for mask, _, _ in parts):
         return None

@@ -1,4 +1,4 @@
-"""The E-step of every kind of rows: complete, with gaps, with hints."""
+"""The E-step of every kind of rows: complete, with gaps, with hints, elsewhere."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
 from gmmseg.mixture.patterns import GappedRows
 from gmmseg.mixture.rows import Rows
+from gmmseg.mixture.scattered import (
+    ScatteredRows,
+    log_certainty_of_scattered,
+    statistics_of_scattered,
+)
 from gmmseg.mixture.stand_in import HeldRows, StandIn
 from gmmseg.mixture.statistics import Statistics
 
@@ -88,10 +93,12 @@ _E_STEPS: dict[type, Callable[[Any, Mixture, Workers], Statistics]] = {
     GappedRows: statistics_of_gapped,
     HintedRows: _statistics_of_hinted,
     StandIn: _statistics_of_stand_in,
+    ScatteredRows: statistics_of_scattered,
 }
 
 _CERTAINTIES: dict[type, Callable[[Any, Mixture, Workers], tuple[float, float]]] = {
     Rows: log_certainty_of_rows,
     GappedRows: log_certainty_of_gapped,
     HintedRows: _log_certainty_of_hinted,
+    ScatteredRows: log_certainty_of_scattered,
 }

@@ -29,6 +29,7 @@ from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.patterns import GappedRows, Patterns, find_patterns
 from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import INFINITY, Frame, Rows, working_dtype
+from gmmseg.mixture.scattered import Parts, ScatteredRows
 from gmmseg.mixture.seeding import (
     SAMPLE_SIZE,
     STARTS,
@@ -112,7 +113,7 @@ class Fitter:
             array, metric = array[:, self._known], metric_of_known(metric, self._known)
             patterns = find_patterns(array, weights)
         self._rows, self._drawn, self._sample = _prepare(
-            array, weights, _kind_of_rows(patterns, hints), metric, options, workers
+            array, weights, _kind_of_rows(array, patterns, hints), metric, options, workers
         )
         self._workers = workers
         self._ridge = None if ridge is None else ridge * self._rows.frame.scale**2
@@ -184,7 +185,11 @@ class Fitter:
 _KindOfRows = Callable[[Any, Array | None, Frame], HeldRows]
 
 
-def _kind_of_rows(patterns: Patterns | None, hints: Hints | None) -> _KindOfRows:
+def _kind_of_rows(
+    array: NDArray[Any] | LazyRows, patterns: Patterns | None, hints: Hints | None
+) -> _KindOfRows:
+    if isinstance(array, Parts):
+        return ScatteredRows
     if hints is not None:
         return partial(HintedRows.of, hints=hints)
     return Rows if patterns is None else partial(GappedRows, patterns=patterns)

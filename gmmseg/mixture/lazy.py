@@ -28,11 +28,14 @@ class LazyRows(ABC):
     ----------
     shape : tuple of two ints
     dtype : dtype
+    is_complete : bool
+        Whether it is known that there is no NaN.
     """
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     ndim = 2
+    is_complete = False
 
     @abstractmethod
     def read(self, rows: slice | NDArray[np.integer]) -> NDArray[Any]:

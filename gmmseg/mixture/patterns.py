@@ -88,6 +88,8 @@ def find_patterns(X: NDArray[Any] | LazyRows, weights: Array | None = None) -> P
 
 
 def _has_gaps(X: NDArray[Any] | LazyRows) -> bool:
+    if isinstance(X, LazyRows) and X.is_complete:
+        return False
     with np.errstate(invalid="ignore"):
         return any(np.isnan(part.min()) for _, part in _parts(X))  # the minimum keeps NaN
 
