@@ -9,6 +9,9 @@ _REMEDIES = {
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",
     "pyarrow": "Install what reads Parquet: pip install 'gmmseg[tables]'",
+    "nibabel": "Install what medical images need: pip install 'gmmseg[medical]'",
+    "pydicom": "Install what reads DICOM: pip install 'gmmseg[medical]'",
+    "highdicom": "Install what writes DICOM SEG: pip install 'gmmseg[medical]'",
     "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gmmseg._check import per_axis
 from gmmseg.errors import AmbiguousAxesError, InvalidDataError, InvalidParameterError
+from gmmseg.placement import Placement
 
 __all__ = ["AXES", "Image"]
 
@@ -51,6 +52,8 @@ class Image:
         The file that it was read from.
     notes : tuple of str
         What was done while reading ("turned upright by EXIF", "first frame of 12").
+    placement : Placement or None
+        Where a medical volume lies in space, if its file says so.
     """
 
     data: NDArray[Any]
@@ -62,6 +65,7 @@ class Image:
     band_names: tuple[str, ...] = ()
     path: Path | None = None
     notes: tuple[str, ...] = field(default=())
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         data = self.data

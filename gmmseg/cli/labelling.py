@@ -89,6 +89,7 @@ class _Job:
             self.outputs,
             volume=image.ndim == 3,
             tiff=source.is_tiff,
+            nifti=image.placement is not None,
             labels=destination.labels,
             model=self.args.model_file,
         )

@@ -23,7 +23,7 @@ def read_image(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     """Read an image file.
 
     The format is known by the first bytes, whatever the file is called: PNG, JPEG, TIFF, BMP,
-    WebP, GIF, PBM/PGM/PPM/PFM and NPY. All bits are kept: 16-bit colour stays 16-bit.
+    WebP, GIF, PBM/PGM/PPM/PFM, NPY and NIfTI. All bits are kept: 16-bit colour stays 16-bit.
 
     Parameters
     ----------
