@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from gmmseg._check import check_integer
 from gmmseg.autocorrelation import effective_number
+from gmmseg.bias import BiasField, estimate_bias
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
@@ -104,6 +105,7 @@ def segment(
     """
     picture = as_image(image, mask, spacing, axes)
     options = options_for(options, picture)
+    picture, bias = _without_bias(picture, options, threads)
     rows = pixel_rows(picture, options.features)
     guidance = Guidance.of(rows, k, hints, box, options.box)
     if box is None:
@@ -118,6 +120,7 @@ def segment(
         _rows=rows,
         _threads=threads,
         _hints=None if guidance is None else guidance.hints,
+        bias=bias,
     )
 
 
@@ -156,6 +159,7 @@ def fit(
     if not pictures:
         raise InvalidParameterError("images must be a sequence of at least one image.")
     options = options_for(options, pictures[0])
+    pictures = [_without_bias(picture, options, threads)[0] for picture in pictures]
     rows = [pixel_rows(picture, options.features) for picture in pictures]
     model, _ = _fit(pictures, rows, k, options, threads, callback)
     return model
@@ -202,6 +206,7 @@ def select_k(
     """
     picture = as_image(image, mask, None, axes)
     options = options_for(options, picture)
+    picture, _ = _without_bias(picture, options, threads)
     selection = options.selection
     if k_range is not None:
         selection = replace(selection, k_range=tuple(k_range))
@@ -258,6 +263,16 @@ def as_image(
     if spacing is not None:
         picture = picture.with_spacing(spacing)
     return picture if mask is None else picture.with_mask(mask)
+
+
+def _without_bias(
+    image: Image, options: SegmentOptions, threads: int | None
+) -> tuple[Image, BiasField | None]:
+    """The image that is segmented, and the field that was taken out of it."""
+    if not options.bias.is_on:
+        return image, None
+    field = estimate_bias(image, options.bias, rng=options.em.rng, threads=threads)
+    return field.corrected(image), field
 
 
 def _fit(

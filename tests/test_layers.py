@@ -25,6 +25,8 @@ LAYERS = (
     ("mixture/", 1),
     ("placement.py", 2),
     ("image.py", 2),
+    ("splines.py", 2),
+    ("bias.py", 2),
     ("feature_spec.py", 2),
     ("features.py", 2),
     ("_colour.py", 2),

@@ -40,6 +40,9 @@ _OPTIONAL_VALUES = {
     "--posteriors": ("tif", "npz", "png"),
 }
 
+#: Options whose value, a number, may be left out, and what then stands for it.
+_OPTIONAL_NUMBERS = {"--bias": "usual"}
+
 
 def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int], Namespace]:
     """The command that `argv` asks for, and its arguments.
@@ -103,6 +106,9 @@ def _plain(arguments: Sequence[str]) -> list[str]:
         if before in _OPTIONAL_VALUES and word not in _OPTIONAL_VALUES[before]:
             plain[-1] = f"{before}={_OPTIONAL_VALUES[before][0]}"
             plain.append(word)
+        elif before in _OPTIONAL_NUMBERS and not _is_number(word):
+            plain[-1] = f"{before}={_OPTIONAL_NUMBERS[before]}"
+            plain.append(word)
         elif before.startswith("--") and "=" not in before and _is_negative_number(word):
             plain[-1] = f"{before}={word}"
         else:
@@ -110,12 +116,16 @@ def _plain(arguments: Sequence[str]) -> list[str]:
     return plain + [_as_operand(word) for word in arguments[end + 1 :]]
 
 
-def _is_negative_number(word: str) -> bool:
+def _is_number(word: str) -> bool:
     try:
         float(word)
     except ValueError:
         return False
-    return word.startswith("-")
+    return True
+
+
+def _is_negative_number(word: str) -> bool:
+    return word.startswith("-") and _is_number(word)
 
 
 def _as_operand(word: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
+from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions
 from gmmseg.cli.help_options import box_of
 from gmmseg.cli.option_groups import changed
 from gmmseg.cli.values import (
@@ -33,6 +34,7 @@ from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import METHODS, SmoothingOptions
 
 __all__ = [
+    "add_bias",
     "add_classes",
     "add_em",
     "add_features",
@@ -57,6 +59,7 @@ def segment_options(args: Namespace) -> Callable[[Image], SegmentOptions]:
             merging=changed(args, preset.merging),
             regions=changed(args, preset.regions),
             box=box_of(args),
+            bias=_changed_bias(args, preset.bias),
         )
 
     for preset in PRESETS.values():  # what breaks a rule is told before anything is read
@@ -79,6 +82,7 @@ def add_preset(parser: ArgumentParser) -> None:
     add_merging(parser)
     add_smoothing(parser, "plain")
     add_regions(parser)
+    add_bias(parser)
     kinds = (FeatureSpec, EMOptions, SmoothingOptions, MergeOptions, RegionOptions)
     decided = {field.name for kind in kinds for field in fields(kind)} | {"smooth_tol"}
     for action in parser._actions:  # set_defaults would store the marker itself as a value
@@ -127,6 +131,36 @@ def add_merging(parser: ArgumentParser) -> None:
         default=default.merge_touching,
         help="weigh this by the share of the border that two have in common in the image",
     )
+
+
+def add_bias(parser: ArgumentParser) -> None:
+    """`BiasOptions`."""
+    group = parser.add_argument_group("bias field: a smooth factor over the image")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--bias",
+        metavar="MM",
+        nargs="?",
+        type=_smoothness,
+        const=USUAL_SMOOTHNESS,
+        default=SUPPRESS,
+        help="estimate and remove it; waves shorter than this length, in the unit of the spacing, "
+        "are taken for anatomy (if no value is given: %(const)g)",
+    )
+    either.add_argument(
+        "--no-bias", dest="bias", action="store_const", const=0.0, default=SUPPRESS,
+        help="leave it as it is",
+    )  # fmt: skip
+
+
+def _smoothness(word: str) -> float:
+    return USUAL_SMOOTHNESS if word == "usual" else float(word)
+
+
+def _changed_bias(args: Namespace, preset: BiasOptions) -> BiasOptions:
+    if not hasattr(args, "bias"):
+        return preset
+    return replace(preset, smoothness=args.bias)
 
 
 def add_selection(parser: ArgumentParser) -> None:
