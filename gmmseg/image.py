@@ -277,6 +277,10 @@ class Image:
         """The same image with another pixel size, along each spatial axis or along all."""
         return replace(self, spacing=per_axis(spacing, self.ndim, "spacing"))
 
+    def placed(self, placement: Placement) -> Image:
+        """The same image in another place."""
+        return replace(self, placement=placement)
+
     def with_mask(self, mask: Any) -> Image:
         """The same image, restricted further to where `mask` is true or non-zero.
 

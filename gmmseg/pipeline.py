@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from gmmseg._check import check_integer
 from gmmseg.autocorrelation import effective_number
 from gmmseg.bias import BiasField, estimate_bias
+from gmmseg.bridges.nibabel import from_nibabel, is_nibabel
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
@@ -59,7 +60,7 @@ def segment(
 
     Parameters
     ----------
-    image : Image, ndarray or path
+    image : Image, ndarray, nibabel image or path
         (rows, cols[, bands]) or (planes, rows, cols[, bands]), of any integer or float type.
     k : int or "auto", optional
         Number of classes; "auto" chooses it as `select_k` does. By default the largest class of
@@ -258,6 +259,8 @@ def as_image(
         if axes is not None:
             raise InvalidParameterError("axes belongs to arrays and files: an Image has its own.")
         picture = image
+    elif is_nibabel(image):
+        picture = from_nibabel(image)
     else:
         picture = Image.from_array(image, axes=axes)
     if spacing is not None:

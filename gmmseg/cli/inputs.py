@@ -19,7 +19,7 @@ from gmmseg.errors import InvalidDataError, ReadError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, output_stem, printable, read_bytes, read_image
 
-__all__ = ["Input", "find_inputs", "read_hints", "read_input"]
+__all__ = ["Input", "find_inputs", "read_hints", "read_input", "read_mask_of"]
 
 STDIN = "-"
 _VOLUMES = ("ZYX", "ZYXC", "CZYX", "ZCYX")
@@ -116,6 +116,11 @@ def read_hints(path: Path, args: Namespace) -> NDArray[Any]:
             "of one band (grey or palette): 0 = not known, from 1 the class."
         )
     return hints.data[..., 0]
+
+
+def read_mask_of(image: Image, word: str, options: ReadOptions) -> NDArray[Any]:
+    """The mask in the file `word`, for `image`."""
+    return _read_mask(Path(word), image, options)
 
 
 def _read_mask(path: Path, image: Image, options: ReadOptions) -> NDArray[Any]:

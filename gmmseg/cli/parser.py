@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "command_parser", "parse"]
 #: Every command is the module of its name: `add_arguments(parser)` and `run(args) -> int`.
 COMMANDS = {
     "segment": "segment images into k classes: label maps, overlays, soft masks",
+    "tissue": "cerebrospinal fluid, grey and white matter of a head, with volumes",
     "apply": "label images by a model: a label means the same in all of them",
     "fit": "fit one model to many images",
     "anomaly": "find what does not fit in images or tables",

@@ -43,28 +43,30 @@ __all__ = [
     "add_regions",
     "add_selection",
     "add_smoothing",
+    "changed_preset",
     "segment_options",
 ]
 
 
 def segment_options(args: Namespace) -> Callable[[Image], SegmentOptions]:
     """How an image is segmented: its preset, with what was asked for in place of the preset's."""
-
-    def chosen(preset: SegmentOptions) -> SegmentOptions:
-        return SegmentOptions(
-            features=changed(args, preset.features),
-            em=changed(args, preset.em),
-            selection=changed(args, preset.selection),
-            smoothing=_changed_smoothing(args, preset.smoothing),
-            merging=changed(args, preset.merging),
-            regions=changed(args, preset.regions),
-            box=box_of(args),
-            bias=_changed_bias(args, preset.bias),
-        )
-
     for preset in PRESETS.values():  # what breaks a rule is told before anything is read
-        chosen(preset)
-    return lambda image: chosen(options_for(args.preset, image))
+        changed_preset(args, preset)
+    return lambda image: changed_preset(args, options_for(args.preset, image))
+
+
+def changed_preset(args: Namespace, preset: SegmentOptions) -> SegmentOptions:
+    """The preset with what was asked for in place of what it has."""
+    return SegmentOptions(
+        features=changed(args, preset.features),
+        em=changed(args, preset.em),
+        selection=changed(args, preset.selection),
+        smoothing=_changed_smoothing(args, preset.smoothing),
+        merging=changed(args, preset.merging),
+        regions=changed(args, preset.regions),
+        box=box_of(args),
+        bias=_changed_bias(args, preset.bias),
+    )
 
 
 def add_preset(parser: ArgumentParser) -> None:

@@ -73,7 +73,7 @@ def read_nifti(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
     image = assemble(decoded, source, options, remarks)
     placement = Placement.of_affine(nifti.affine, header=nifti.raw)
     remarks.note(f"axes lead to {placement.orientation}")
-    return replace(image, placement=placement, notes=tuple(remarks.notes))
+    return replace(image.placed(placement), notes=tuple(remarks.notes))
 
 
 def _is_packed(source: Source) -> bool:
