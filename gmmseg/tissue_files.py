@@ -13,6 +13,7 @@ import numpy as np
 
 from gmmseg._check import check_choice
 from gmmseg.io import write_nifti, write_png, write_text
+from gmmseg.io.dicom_seg import SEG_TYPES, write_seg
 from gmmseg.io.streamed import Streamed
 from gmmseg.mosaic import mosaic
 from gmmseg.outputs import write_files
@@ -29,6 +30,7 @@ NAMINGS: dict[str, dict[str, str]] = {
         "mosaic": "_mosaic.png",
         "bias": "_bias.nii.gz",
         "corrected": "_corrected.nii.gz",
+        "seg": "_seg.dcm",
     },
     "fsl": {
         "labels": "_seg.nii.gz",
@@ -37,6 +39,7 @@ NAMINGS: dict[str, dict[str, str]] = {
         "mosaic": "_mosaic.png",
         "bias": "_bias.nii.gz",
         "corrected": "_restore.nii.gz",
+        "seg": "_seg.dcm",
     },
     "ants": {
         "labels": "Segmentation.nii.gz",
@@ -45,11 +48,12 @@ NAMINGS: dict[str, dict[str, str]] = {
         "mosaic": "Mosaic.png",
         "bias": "BiasField.nii.gz",
         "corrected": "Corrected.nii.gz",
+        "seg": "Segmentation.dcm",
     },
 }
 
 
-_ON_REQUEST = ("probabilities", "mosaic", "bias", "corrected")
+_ON_REQUEST = ("probabilities", "mosaic", "bias", "corrected", "seg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,9 @@ class TissueOutputs:
     bias : bool
         The bias field.
     corrected : bool
-        The first modality without its bias field.
+        The modalities without their bias fields.
+    seg : {"binary", "fractional", "labelmap"}, optional
+        A DICOM SEG, of volumes that were read from DICOM.
     """
 
     naming: str = "gmmseg"
@@ -75,8 +81,11 @@ class TissueOutputs:
     mosaic: bool = True
     bias: bool = False
     corrected: bool = False
+    seg: str | None = None
 
     def __post_init__(self) -> None:
+        if self.seg is not None:
+            check_choice(self.seg, "seg", SEG_TYPES)
         check_choice(self.naming, "naming", tuple(NAMINGS))
 
 
@@ -102,11 +111,16 @@ def planned_tissue(base: str | os.PathLike[str], k: int, options: TissueOutputs)
 
 
 def write_tissue(
-    found: Tissue, plan: dict[str, Path], *, more: dict[str, Any] | None = None, overwrite: bool
+    found: Tissue,
+    plan: dict[str, Path],
+    *,
+    more: dict[str, Any] | None = None,
+    seg: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write the files of `plan`: all of them, or none when one cannot be written.
 
-    `more` goes into the sidecar.
+    `more` goes into the sidecar; `seg` is the kind of SEG, as in `TissueOutputs`.
 
     Raises
     ------
@@ -119,6 +133,8 @@ def write_tissue(
         if kind == "sidecar":
             text = json.dumps(found.to_dict() | (more or {}), indent=2, allow_nan=False)
             write_text(path, text + "\n")
+        elif kind == "seg":
+            _write_seg(found, path, seg or SEG_TYPES[0])
         else:
             _WRITERS[kind](found, path, int(label or 0))
 
@@ -165,6 +181,11 @@ def _write_bias(found: Tissue, path: Path, _: int) -> None:
 
 def _write_corrected(found: Tissue, path: Path, _: int) -> None:
     _write_bands(found, path, found.segmentation.image.data, "bias removed")
+
+
+def _write_seg(found: Tissue, path: Path, kind: str) -> None:
+    values = found.probabilities if kind == "fractional" else found.labels
+    write_seg(path, found.segmentation.image, values, found.names, kind=kind)
 
 
 def _write_bands(found: Tissue, path: Path, values: Any, name: str) -> None:

@@ -107,7 +107,6 @@ def test_names_cannot_steer_the_terminal():
         ("document.png", "is a PDF document"),
         ("archive.tif", "is a zip archive .* Unpack it first"),
         ("text.png", "is of an unknown kind, .*It reads PNG, JPEG, TIFF, BMP, WebP, GIF"),
-        ("scan.dcm", "is a DICOM file, which is not supported yet"),
         ("scan.nii.gz", "is compressed by gzip, and not NIfTI .* Unpack it first"),
     ],
 )

@@ -66,6 +66,8 @@ class Input:
         """Whether the file, which must be readable, is a TIFF."""
         if self.path is None:
             return self.content.startswith(_TIFF)
+        if self.path.is_dir():  # of a DICOM series
+            return False
         with self.path.open("rb") as file:
             return file.read(4) in _TIFF
 

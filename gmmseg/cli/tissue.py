@@ -29,6 +29,7 @@ from gmmseg.cli.startup import prepare_kernels
 from gmmseg.cli.values import number_or_auto
 from gmmseg.errors import InvalidParameterError
 from gmmseg.io import ReadOptions, printable
+from gmmseg.io.dicom_seg import SEG_TYPES
 from gmmseg.outputs import check_outputs
 from gmmseg.tissue import CONTRASTS, Tissue, TissueOptions, tissue
 from gmmseg.tissue_files import NAMINGS, TissueOutputs, planned_tissue, write_tissue
@@ -112,6 +113,12 @@ def _add_outputs(parser: ArgumentParser) -> None:
     group.add_argument(
         "--corrected", action="store_true", help="write the modalities without their fields"
     )
+    group.add_argument(
+        "--dicom-seg",
+        dest="seg",
+        choices=SEG_TYPES,
+        help="write a DICOM SEG that refers to the images, too; the input must be DICOM",
+    )
 
 
 def run(args: Namespace) -> int:
@@ -125,6 +132,7 @@ def run(args: Namespace) -> int:
         probabilities=args.probabilities,
         mosaic=args.mosaic,
         corrected=args.corrected,
+        seg=args.seg,
     )
     options = _options_of(args)
     plan = planned_tissue(_base_of(args, sources[0]), len(options.names), outputs)
@@ -140,7 +148,7 @@ def run(args: Namespace) -> int:
         started = time.perf_counter()
         found = _segmented(sources, args, options, console)
         more = {"inputs": [Path(word).name for word in words], "contrast": args.kind}
-        write_tissue(found, places, more=more, overwrite=args.overwrite)
+        write_tissue(found, places, more=more, seg=args.seg, overwrite=args.overwrite)
         _tell(source, found, places, console, time.perf_counter() - started)
         written = {name: str(path) for name, path in places.items()}
         summary |= found.to_dict() | more | {"input": source.word, "outputs": written}

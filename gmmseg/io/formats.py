@@ -9,6 +9,7 @@ from functools import partial
 
 from gmmseg.errors import UnsupportedFormatError
 from gmmseg.image import Image
+from gmmseg.io.dicom import dicom_header, read_dicom
 from gmmseg.io.header import Header
 from gmmseg.io.nifti import is_nifti, nifti_header, read_nifti
 from gmmseg.io.npy import npy_header, read_npy
@@ -65,11 +66,12 @@ _FORMATS = (
 #: NIfTI keeps its magic far behind, and may be packed by gzip.
 _NIFTI = Format("NIfTI", rb"", nifti_header, read_nifti)
 
-READABLE = ", ".join(known.name for known in (*_FORMATS, _NIFTI))
+#: It may begin with anything, TIFF included, and so comes first.
+_DICOM = Format("DICOM", rb".{128}DICM", dicom_header, read_dicom)
 
-#: What people try, and what it is called. DICOM comes first: it may begin with anything, TIFF
-#: included.
-_MEDICAL = ((rb".{128}DICM", "DICOM"),)
+READABLE = ", ".join(known.name for known in (*_FORMATS, _NIFTI, _DICOM))
+
+#: What people try, and what it is called.
 _UNPACK = " Unpack it first."
 _OTHERS = (
     (rb"%PDF", "a PDF document", ""),
@@ -92,12 +94,8 @@ _OTHERS = (
 
 def format_of(source: Source) -> Format:
     """The format of the file, or `UnsupportedFormatError` with what it is instead."""
-    for magic, kind in _MEDICAL:
-        if _begins(source, magic):
-            raise UnsupportedFormatError(
-                f"{source.name} is a {kind} file, which is not supported yet (it needs the "
-                f"medical extra). Convert it to TIFF or NPY. gmmseg reads {READABLE}."
-            )
+    if _begins(source, _DICOM.magic):
+        return _DICOM
     if is_nifti(source):
         return _NIFTI
     for known in _FORMATS:
