@@ -12,6 +12,7 @@ _REMEDIES = {
     "nibabel": "Install what medical images need: pip install 'gmmseg[medical]'",
     "pydicom": "Install what reads DICOM: pip install 'gmmseg[medical]'",
     "highdicom": "Install what writes DICOM SEG: pip install 'gmmseg[medical]'",
+    "shtab": "Install what writes completions: pip install 'gmmseg[completion]'",
     "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }
 

@@ -38,8 +38,9 @@ class Case:
     masked: bool = False
     mapped: bool = False
     features: str = "raw"
-    k: int = 3
+    k: int | str = 3
     write: str = ""
+    stored: str = ""
 
 
 CASES = {
@@ -47,6 +48,9 @@ CASES = {
     "scene-masked": Case(dtype="uint16", bands=4, masked=True),
     "scene-16": Case(dtype="uint16", bands=4, k=16),
     "scene-mapped": Case(dtype="uint16", bands=4, mapped=True),
+    "scene-tiff": Case(dtype="uint16", bands=4, mapped=True, stored="TIFF, plain"),
+    "scene-tiles": Case(dtype="uint16", bands=4, mapped=True, stored="TIFF, deflated tiles"),
+    "scene-auto": Case(dtype="uint16", bands=4, k="auto"),
     "few-values": Case(dtype="uint16", bands=4, like="alike", masked=True),
     "grey": Case(dtype="uint8", bands=1, masked=True),
     "photo": Case(dtype="uint8", bands=3, like="alike", features="lab", masked=True),
@@ -84,6 +88,17 @@ def make_image(case: Case, shape: tuple[int, int], folder: str) -> Any:
     return np.load(path, mmap_mode="r")
 
 
+def stored_as_tiff(values: Any, case: Case, folder: str) -> Path:
+    """A file with the image, as satellite scenes come."""
+    import tifffile
+
+    path = Path(folder, f"image-{len(values)}.tif")
+    packed = {"tile": (512, 512), "compression": "zlib", "compressionargs": {"level": 1}}
+    more = packed if "tiles" in case.stored else {}
+    tifffile.imwrite(path, values, photometric="minisblack", planarconfig="contig", **more)
+    return path
+
+
 def own_memory(pid: int | str = "self") -> float:
     """Bytes of a process that are in memory and in no file."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -115,7 +130,11 @@ def child(name: str, n_pixels: int, folder: str) -> None:
         if case.masked:
             mask = np.ones((side, side), bool)
             mask[: side // 2, : side // 5] = mask[::7, ::3] = False
-        image = gmmseg.Image.from_array(image, axes="YXC", mask=mask)
+        image = (
+            stored_as_tiff(image, case, folder)
+            if case.stored
+            else gmmseg.Image.from_array(image, axes="YXC", mask=mask)
+        )
         give_back()
         print("begin", own_memory(), flush=True)
         sys.stdin.readline()
@@ -182,11 +201,11 @@ def main() -> None:
         added, n_iter, seconds = measured(name, n_pixels)
         size = n_pixels * case.bands * np.dtype(case.dtype).itemsize / MB
         done = f"segment, write {case.write}, entropy, novelty" if case.write else "fit"
+        kept = f", {case.stored or 'mapped'}" if case.mapped else ""
         lines.append(
-            f"| {name} | {args.pixels:g} | {case.bands} | {case.dtype}"
-            f"{', mapped' if case.mapped else ''} | {size:.0f} | {case.features} | {case.k} "
-            f"| {'yes' if case.masked else 'no'} | {done} | **{added / MB:.0f}** | {n_iter} "
-            f"| {seconds:.1f} |"
+            f"| {name} | {args.pixels:g} | {case.bands} | {case.dtype}{kept} | {size:.0f} "
+            f"| {case.features} | {case.k} | {'yes' if case.masked else 'no'} | {done} "
+            f"| **{added / MB:.0f}** | {n_iter} | {seconds:.1f} |"
         )
         print(lines[-1], flush=True)
     if args.output:
@@ -197,7 +216,9 @@ def main() -> None:
 TEXT = """\
 Megabytes (10^6) that a process adds to the image, which is in its memory: the most that it holds
 at any time, less what it holds when the call begins, kernels loaded. "mapped": an `.npy` file
-that is read by blocks; its pages in memory are the system's to take back and do not count."""
+that is read by blocks; its pages in memory are the system's to take back and do not count. A TIFF
+file is read by the call: one with plain values is mapped, too; one with compressed tiles is decoded
+to a temporary file, by tiles, and that is mapped. K = auto compares 1 to 10 classes."""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from hypothesis import settings
 
 from gmmseg.__main__ import main
 
+collect_ignore = ["fuzz"]  # needs atheris, and runs until it is stopped: .ci/run
+
 # The same examples in every run and no deadline: kernels compile in the first one.
 settings.register_profile("gmmseg", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("gmmseg")

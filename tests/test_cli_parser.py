@@ -39,6 +39,8 @@ REQUIRED = {
     "convert": ["m.gmm.json", "m.gsg"],
     "plot": ["m.gmm.json", "-o", "m.png"],
     "sample": ["m.gmm.json", "-n", "5", "-o", "rows.csv"],
+    "doctor": [],
+    "completion": ["bash"],
     "warmup": [],
 }
 

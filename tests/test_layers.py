@@ -63,6 +63,7 @@ LAYERS = (
     ("tissue_files.py", 4),
     ("presets.py", 4),
     ("pipeline.py", 4),
+    ("diagnosis.py", 4),
     ("outputs.py", 4),
     ("detection.py", 4),
     ("tabular.py", 4),
@@ -207,7 +208,12 @@ def test_all_is_sorted_and_true(path):
     assert len(names) == len(set(names))
     parts = Path(path).with_suffix("").parts
     parts = parts[:-1] if parts[-1] == "__init__" else parts
-    module = importlib.import_module(".".join(["gmmseg", *parts]))
+    try:
+        module = importlib.import_module(".".join(["gmmseg", *parts]))
+    except ModuleNotFoundError as error:
+        if error.name == parts[-1]:  # napari.py where napari is not installed
+            return
+        raise
     assert [name for name in names if not hasattr(module, name)] == []
 
 

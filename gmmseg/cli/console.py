@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
+import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
+from gmmseg import __version__
 from gmmseg.cli.startup import wait_for_kernels
 from gmmseg.errors import WriteError
 
-__all__ = ["Console", "print_bytes", "print_error", "print_json", "print_lines", "show_warning"]
+__all__ = [
+    "Console",
+    "logged",
+    "print_bytes",
+    "print_error",
+    "print_json",
+    "print_lines",
+    "show_warning",
+]
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger("gmmseg.cli")
 
 
 class Console:
@@ -23,21 +37,20 @@ class Console:
     ----------
     quiet : bool
         Nothing but errors.
-    verbose : bool
-        Details as well.
+    verbose : int
+        From 1: details as well.
     progress : bool
         Bars, where stderr is a terminal.
     """
 
-    def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, progress: bool = True
-    ) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: int = 0, progress: bool = True) -> None:
         self.quiet = quiet
         self.verbose = verbose
         self._without_bars = None if progress and not quiet else True  # None: tqdm looks
 
     def say(self, text: object) -> None:
         """A message, unless quiet."""
+        _record(text)
         if not self.quiet:
             _write(text)
 
@@ -45,6 +58,8 @@ class Console:
         """A message for who wants to know more."""
         if self.verbose:
             self.say(text)
+        else:
+            _record(text)
 
     def warn(self, text: object) -> None:
         """Something that the user may not expect."""
@@ -113,14 +128,52 @@ class Console:
             yield
 
 
-def print_error(error: object) -> None:
-    """One clean line about what went wrong."""
+@contextmanager
+def logged(path: str | None, arguments: Sequence[str]) -> Iterator[None]:
+    """Within the block, all messages are also appended to a file, with times.
+
+    Raises
+    ------
+    WriteError
+        When the file cannot be opened.
+    """
+    if path is None:
+        yield
+        return
+    from gmmseg._files import printable
+
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WriteError(f"cannot write {printable(path)}: {reason}.") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
+    _LOG.addHandler(handler)
+    _LOG.propagate = False
+    _LOG.setLevel(logging.INFO)
+    try:
+        _record(f"gmmseg {__version__}: {shlex.join(map(printable, arguments))}")
+        yield
+    finally:
+        _LOG.removeHandler(handler)
+        handler.close()
+
+
+def print_error(error: object, *, cause: BaseException | None = None, verbose: int = 0) -> None:
+    """One clean line about what went wrong.
+
+    From `verbose` 2, and in the log file, also where in the program `cause` came up.
+    """
     text = "not enough memory" if isinstance(error, MemoryError) else error
-    _write(f"gmmseg: {'' if text == 'interrupted' else 'error: '}{_shown(text)}")
+    line = f"gmmseg: {'' if text == 'interrupted' else 'error: '}{_shown(text)}"
+    told = line if cause is None else "".join(traceback.format_exception(cause)) + line
+    _record(told)
+    _write(told if verbose > 1 else line)
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """In the place of `warnings.showwarning`: one line, without the source code."""
+    _record(f"gmmseg: warning: {_shown(message)}")
     _write(f"gmmseg: warning: {_shown(message)}")
 
 
@@ -159,6 +212,12 @@ def _shown(text: object) -> str:
     from gmmseg._files import printable
 
     return printable(text)
+
+
+def _record(text: object) -> None:
+    """A message to the log file, if there is one."""
+    if _LOG.handlers:
+        _LOG.info(text)
 
 
 def _write(text: object) -> None:

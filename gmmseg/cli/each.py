@@ -50,7 +50,7 @@ def run_each(
         except (GmmsegError, MemoryError) as error:
             failures.append(source)
             summary["error"] = _reason(error, source)
-            print_error(summary["error"])
+            print_error(summary["error"], cause=error, verbose=console.verbose)
         if json:
             print_json(summary)
     if hint and len(failures) < len(places):

@@ -10,6 +10,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
+from gmmseg.cli.config import add_config
 from gmmseg.cli.console import Console
 from gmmseg.cli.values import (
     comma_separated,
@@ -225,10 +226,22 @@ def add_messages(parser: ArgumentParser) -> None:
     )
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but errors")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="tell more")
+    loudness.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="tell more; -vv also where in the program an error came up",
+    )
     group.add_argument(
         "--no-progress",
         dest="progress",
         action="store_false",
         help="no progress bars (there are none anyway where stderr is not a terminal)",
     )
+    group.add_argument(
+        "--log-file",
+        metavar="FILE",
+        help="append all messages to FILE, with times, those that are not shown too",
+    )
+    add_config(parser)

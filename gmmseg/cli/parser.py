@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from inspect import cleandoc
 
 import gmmseg
+from gmmseg.cli.config import configured
 
 __all__ = ["COMMANDS", "command_parser", "parse"]
 
@@ -30,6 +32,8 @@ COMMANDS = {
     "convert": "models to and from OpenCV, GRASS, ArcGIS",
     "plot": "draw a model: histograms, ellipses, how the fit went",
     "sample": "draw rows from a model",
+    "doctor": "look whether this installation is sound",
+    "completion": "print what makes a shell complete commands and options",
     "warmup": "compile the kernels now, so that no later run has to wait",
 }
 
@@ -59,11 +63,13 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int], Namespace]:
         top.error(f"the command comes first: gmmseg {{{','.join(COMMANDS)}}} ...")
     name, *rest = argv
     parser = command_parser(name)
-    args = parser.parse_intermixed_args(_plain(rest))
+    makers = {command: partial(command_parser, command) for command in COMMANDS}
+    words = configured(name, parser, rest, makers) + _plain(rest)
+    args = parser.parse_intermixed_args(words)
     return import_module(f"gmmseg.cli.{name}").run, args
 
 
-def command_parser(name: str) -> ArgumentParser:
+def command_parser(name: str, *, add_help: bool = True) -> ArgumentParser:
     """The parser of one command."""
     command = import_module(f"gmmseg.cli.{name}")
     parser = ArgumentParser(
@@ -71,13 +77,14 @@ def command_parser(name: str) -> ArgumentParser:
         description=cleandoc(command.__doc__ or ""),
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=add_help,
     )
     command.add_arguments(parser)
     return parser
 
 
 def _top_parser() -> ArgumentParser:
-    listed = "\n".join(f"  {name:9} {summary}" for name, summary in COMMANDS.items())
+    listed = "\n".join(f"  {name:10} {summary}" for name, summary in COMMANDS.items())
     parser = ArgumentParser(
         prog="gmmseg",
         usage="gmmseg COMMAND ...",

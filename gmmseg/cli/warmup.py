@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gmmseg.cli.console import Console
 from gmmseg.cli.values import comma_separated, positive_integer
+from gmmseg.diagnosis import cache_folder
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.io import printable
 from gmmseg.mixture.options import EMOptions
@@ -66,7 +67,8 @@ def run(args: Namespace) -> int:
             result = segment(picture, 2, SegmentOptions(smoothing=smoothing, regions=regions))
             _ = result.labels, result.regions
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
-    console.say(f"they are kept in {printable(_cache_folder())}")
+    nowhere = "memory only: no cache folder is writable"
+    console.say(f"they are kept in {printable(cache_folder() or nowhere)}")
     return 0
 
 
@@ -87,9 +89,3 @@ def _images(more_bands: Sequence[int]) -> Iterator[NDArray[Any]]:
     for dtype in (np.float32, np.float64):
         values = rng.random((100, 100, 3))
         yield np.where(values < 0.1, np.nan, values).astype(dtype)
-
-
-def _cache_folder() -> str:
-    from gmmseg.mixture._kernels import em_pass
-
-    return em_pass.stats.cache_path or "memory only: no cache folder is writable"

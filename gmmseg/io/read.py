@@ -40,8 +40,9 @@ def read_image(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     Image
         `data` of shape (rows, cols, bands), or (planes, rows, cols, bands) for stacks, of the
         integer or float type of the file (bool becomes 0 and 255), in native byte order, and in
-        C order unless it is mapped from an NPY file. Transparent pixels and those of nothing
-        but nodata value are left out of `mask`, bands of that value elsewhere are in `missing`.
+        C order unless it is mapped from an NPY or a large TIFF file. Transparent pixels and those
+        of nothing but nodata value are left out of `mask`, bands of that value elsewhere are in
+        `missing`.
         What was done is told in `notes`.
 
     Raises

@@ -6,9 +6,11 @@ Never by OpenCV, which reads bands of satellite scenes wrongly and without a wor
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,16 +28,23 @@ from gmmseg.io.options import ReadOptions
 from gmmseg.io.orientation import ORIENTATION_TAG, valid_orientation
 from gmmseg.io.pictures import pillow_picture
 from gmmseg.io.remarks import Remarks
+from gmmseg.io.scratch import is_large, scratch, suits_scratch
 from gmmseg.io.source import Source
 from gmmseg.io.tiff_colour import alpha_sample, bits_of, meaning_of_samples, photometric
 from gmmseg.io.tiff_guards import chain_is_whole, check_pages, compression_of, n_planes
 from gmmseg.io.tiff_tags import band_names, nodata_values, pixel_size
+from gmmseg.mixture._threads import available_cpus
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 __all__ = ["read_tiff", "tiff_header"]
 
+#: Compressed bytes that are read at once.
+_AT_ONCE = 1 << 24
+
+#: Colour models whose values stay what they are.
+_KEPT = {"MINISBLACK", "RGB"}
 _RAW_COLOURS = {"CFA", "LINEAR_RAW"}
 _DNG_VERSION = 50706
 
@@ -79,11 +88,13 @@ def read_tiff(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
         part = _chosen_part(source.name, tif, options.frame)
         told = options.axes if options.frame is None else None
         axes = named_axes(source.name, part.axes, part.shape, told)
-        header = _header(tif, part)
+        mapped = _may_be_mapped(tif, part, options)
+        header = replace(_header(tif, part), resident=not mapped)
         check_pixels(source.name, header, options)
         check_pages(source, part.series, part.planes)
         _check_chain(source, tif, remarks)
-        values = bands_last(_decoded(source, tif, part).reshape(part.shape), axes)
+        found = _mapped(source, tif, part, options) if mapped else _decoded(source, tif, part)
+        values = bands_last(found.reshape(part.shape), axes)
         page = part.page
         decoded = replace(
             meaning_of_samples(values, page, options, remarks),
@@ -204,6 +215,39 @@ def _decoded(source: Source, tif: TiffFile, part: _Part) -> NDArray[Any]:
             import_optional("imagecodecs")
             raise
         return values
+
+
+def _may_be_mapped(tif: TiffFile, part: _Part, options: ReadOptions) -> bool:
+    """Whether the values are large, and no step of reading would make a copy of them."""
+    page = part.page
+    dtype = np.dtype(page.dtype)
+    n_bytes = part.n_planes * prod(page.shape) * dtype.itemsize
+    kept = photometric(page) in _KEPT and not (options.keep_alpha and alpha_sample(page))
+    whole = part.plane is None and dtype.kind in "uif" and dtype != np.float16
+    return kept and whole and (_lies_plain(tif, part) or suits_scratch(n_bytes))
+
+
+def _lies_plain(tif: TiffFile, part: _Part) -> bool:
+    """Whether the values lie in the file as they do in memory, and are many."""
+    series = part.series
+    native = (tif.byteorder == "<") == (sys.byteorder == "little")
+    plain = series.dataoffset is not None and series.keyframe.is_memmappable
+    return native and plain and is_large(series.nbytes)
+
+
+def _mapped(source: Source, tif: TiffFile, part: _Part, options: ReadOptions) -> NDArray[Any]:
+    """The values mapped from the file, or from a temporary one that they are decoded to."""
+    series = part.series
+    dtype = np.dtype(series.dtype)
+    if source.path is not None and _lies_plain(tif, part):
+        return np.memmap(source.path, dtype, "r", series.dataoffset or 0, series.shape)
+    out = scratch(series.shape, dtype)
+    try:
+        series.asarray(out=out, buffersize=_AT_ONCE, maxworkers=available_cpus())
+    except (ImportError, ValueError, RuntimeError):  # for Pillow, who needs memory for all
+        check_pixels(source.name, _header(tif, part), options)
+        return _decoded(source, tif, part)
+    return out
 
 
 def _by_tifffile(source: Source, tif: TiffFile, part: _Part) -> NDArray[Any]:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.expectation import EMRows
+from gmmseg.mixture.expectation import EMRows, HeldRows, e_step
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.regularisation import Regularisation
+from gmmseg.mixture.rows import INFINITY
+from gmmseg.mixture.stand_in import StandIn
+from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["Certificate", "certify", "sample_rows"]
+__all__ = ["FEWEST_ROWS", "Certificate", "SampleFit", "sample_of"]
 
-_SMALLEST_SAMPLE = 32_768
+#: Fewer rows are fitted at once: passes over them take no longer than what leads up to these.
+FEWEST_ROWS = 327_680
 _SMALLEST_SHARE = 10  # a sample of more than a tenth of the rows saves too little
+_LARGEST_SAMPLE = 524_288
+_ROWS_OF_A_PARAMETER = 512  # wanted; with fewer than an eighth of it a sample misleads
+_FIRST = 4  # the first passes are over every fourth row of the sample
+_NOISE = 0.1  # share of the gap, or of a sample's own error, that is left to gain from it
+_CERTAIN = 0.5  # share of the gap at which it counts as reached: the estimate has errors, too
+_SLOW = 0.95  # of a rate that the first steps do not show
+_LEAST_GAIN = 0.25  # of what a sample promised: below it is not asked any longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +41,14 @@ class Certificate:
     sample_size : int
         Rows in the sample.
     sample_iterations : int
-        Passes over the sample.
+        Passes over the sample, and over parts of it.
     full_passes : int
         Passes over all rows that followed.
     mean_log_likelihood : float
         Of all rows under the returned mixture, in nats per unit of weight.
     gain : float
-        What the last EM step over all rows added to it (with a prior, to the mean log posterior).
+        What one more EM step over all rows would add at least (with a prior, to the mean log
+        posterior).
     gap : float
         Estimate of what EM over all rows would still add.
     """
@@ -48,53 +61,160 @@ class Certificate:
     gap: float
 
 
-def sample_rows(
-    rows: EMRows, start: Mixture, gap: float, rng: np.random.Generator
-) -> EMRows | None:
-    """The rows to fit first, or None when all rows should be fitted at once.
+class SampleFit:
+    """EM by a sample until all rows say that little is left to gain.
 
-    The maximum of the likelihood over n rows falls short of that over all by p / (2 n) nats per row
-    on average, with p free parameters (Wilks 1938): a sample of ``p / gap`` rows costs no more than
-    half the gap that is allowed.
+    Parameters
+    ----------
+    rows : rows of any kind
+    sample : rows of the same kind
+        In the same frame, as `sample_of` gives them.
+    rules : Regularisation
+    options : EMOptions
+    workers : Workers
+    callback : callable or None
     """
-    if gap <= 0 or rows.n_samples < _SMALLEST_SHARE * _SMALLEST_SAMPLE:
+
+    def __init__(
+        self,
+        rows: HeldRows,
+        sample: HeldRows,
+        rules: Regularisation,
+        options: EMOptions,
+        workers: Workers,
+        callback: Callback | None,
+    ) -> None:
+        self._rows, self._sample = rows, sample
+        self._rules, self._options = rules, options
+        self._workers, self._callback = workers, callback
+        self._sample_iterations = 0
+        self._slowest = _SLOW
+
+    def run(self, starts: Sequence[Mixture]) -> tuple[Run, Certificate]:
+        """The best of several starts."""
+        rng = np.random.default_rng(self._options.rng)
+        first = self._sample.part(self._sample.n_samples // _FIRST, rng)
+        runs = [self._by(self._sample, self._by(first, start).mixture) for start in starts]
+        best = max(runs, key=lambda run: run.history[-1])
+        self._slowest = max(_SLOW, 0.0 if best.last is None else best.last.rate)
+        return self._certified(best.mixture)
+
+    def _by(self, sample: HeldRows, start: Mixture) -> Run:
+        """EM over a sample until what is left to gain is less than its own error (eq. 64)."""
+        error = _NOISE * start.n_parameters / (2 * sample.n_samples)
+        return self._em(sample, start, lambda p: p.remaining() < error, self._callback)
+
+    def _em(
+        self,
+        rows: EMRows,
+        start: Mixture,
+        at_rest: Callable[[Progress], bool],
+        callback: Callback | None = None,
+        known: Statistics | None = None,
+    ) -> Run:
+        run = run_em(
+            rows,
+            self._rules.admitted(start),
+            self._rules,
+            self._options,
+            self._workers,
+            callback,
+            at_rest=at_rest,
+            known=known,
+        )
+        if rows is not self._rows:
+            self._sample_iterations += run.n_iter
+        return run
+
+    def _certified(self, start: Mixture) -> tuple[Run, Certificate]:
+        """Passes over all rows, between them EM by the sample and what it lacks."""
+        run = self._evaluated(start)
+        while True:
+            ahead = self._ahead(run)
+            promised = ahead.history[-1] - ahead.history[0]
+            left = promised + self._remaining(ahead)
+            reached = left < _CERTAIN * self._options.gap
+            if reached or run.n_iter >= self._options.max_iter:
+                return self._told(replace(run, converged=reached), left)
+            further = self._evaluated(ahead.mixture, run)
+            gain = further.history[-1] - run.history[-1]
+            if gain < _LEAST_GAIN * promised:
+                return self._by_all_rows(run)
+            run = further
+            if self._callback is not None:
+                self._callback(run.n_iter, run.history[-1] + self._rows.log_scale)
+
+    def _evaluated(self, mixture: Mixture, before: Run | None = None) -> Run:
+        """A mixture after a pass over all rows, in a run that goes on with it."""
+        found = e_step(self._rows, mixture, self._workers)
+        if not found.is_finite:
+            raise InvalidDataError(INFINITY)
+        history = () if before is None else before.history
+        history += (self._rules.objective(found, mixture),)
+        return Run(mixture, found, history, False, len(history) - 1, None)
+
+    def _ahead(self, run: Run) -> Run:
+        """Where the sample and what it lacks lead from the end of a run over all rows."""
+        at = run.mixture
+        own = e_step(self._sample, at, self._workers)
+        enough = _NOISE * self._options.gap
+        trusted = at.n_parameters / self._sample.n_samples
+        return self._em(
+            StandIn.of(self._sample, at, own, run.statistics),
+            at,
+            lambda p: p.remaining(self._slowest) < enough or p.total_gain > trusted,
+            known=run.statistics,
+        )
+
+    def _remaining(self, run: Run) -> float:
+        return 0.0 if run.last is None else run.last.remaining(self._slowest)
+
+    def _by_all_rows(self, before: Run) -> tuple[Run, Certificate]:
+        """EM over all rows: the sample is too unlike them."""
+        self._rows.preload(self._workers)
+        options = self._options
+        run = self._em(
+            self._rows,
+            before.mixture,
+            lambda p: p.remaining(self._slowest) < options.gap or options.at_rest(p),
+            self._callback,
+            before.statistics,
+        )
+        history = before.history + run.history[1:]
+        n_iter = before.n_iter + 1 + run.n_iter
+        return self._told(replace(run, history=history, n_iter=n_iter), self._remaining(run))
+
+    def _told(self, run: Run, gap: float) -> tuple[Run, Certificate]:
+        """The end of a run over all rows, with its certificate."""
+        known, at, rules = run.statistics, run.mixture, self._rules
+        now, then = (
+            rules.objective(replace(known, log_likelihood=known.expected(mixture)), mixture)
+            for mixture in (at, rules.m_step(known, at))
+        )
+        return run, Certificate(
+            sample_size=self._sample.n_samples,
+            sample_iterations=self._sample_iterations,
+            full_passes=run.n_iter + 1,
+            mean_log_likelihood=known.mean_log_likelihood + self._rows.log_scale,
+            gain=max(then - now, 0.0),
+            gap=gap,
+        )
+
+
+def sample_of(
+    rows: HeldRows, drawn: HeldRows | None, n_parameters: int, rng: np.random.Generator
+) -> HeldRows | None:
+    """The rows to fit first, or None when it is quicker or safer to fit all at once.
+
+    `drawn` is a sample of `rows` that is there already.
+    """
+    if drawn is None:
         return None
-    wanted = max(math.ceil(start.n_parameters / gap), _SMALLEST_SAMPLE)
-    return rows.part(min(wanted, rows.n_samples // _SMALLEST_SHARE), rng)
-
-
-def certify(
-    rows: EMRows,
-    sample: EMRows,
-    run: Run,
-    regularisation: Regularisation,
-    options: EMOptions,
-    workers: Workers,
-    callback: Callback | None,
-) -> tuple[Run, Certificate]:
-    """EM over all rows from where the sample led, until the gap is small enough."""
-    expected = run.mixture.n_parameters / (2 * sample.n_samples)
-    slowest = run.last.rate if run.last is not None else 0.0
-
-    def gap(progress: Progress) -> float:
-        return max(progress.remaining(slowest), expected - progress.total_gain)
-
-    full = run_em(
-        rows,
-        run.mixture,
-        regularisation,
-        options,
-        workers,
-        callback,
-        at_rest=lambda progress: gap(progress) < options.gap or options.at_rest(progress),
-    )
-    last = full.last
-    assert last is not None  # noqa: S101 - max_iter is at least 1
-    return full, Certificate(
-        sample_size=sample.n_samples,
-        sample_iterations=run.n_iter,
-        full_passes=full.n_iter + 1,
-        mean_log_likelihood=full.statistics.mean_log_likelihood + rows.log_scale,
-        gain=last.gain,
-        gap=last.remaining(slowest) if options.at_rest(last) else gap(last),
-    )
+    most = min(rows.n_samples // _SMALLEST_SHARE, _LARGEST_SAMPLE)
+    wanted = _ROWS_OF_A_PARAMETER * n_parameters
+    if most < wanted // 8:
+        return None
+    n = min(max(wanted, drawn.n_samples), most)
+    if n == drawn.n_samples:
+        return drawn
+    return (drawn if n < drawn.n_samples else rows).part(n, rng)

@@ -14,14 +14,15 @@ from gmmseg.mixture.hinted import HintedRows, Part
 from gmmseg.mixture.missing import log_certainty_of_gapped, statistics_of_gapped
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
-from gmmseg.mixture.patterns import AnyRows, GappedRows
+from gmmseg.mixture.patterns import GappedRows
 from gmmseg.mixture.rows import Rows
+from gmmseg.mixture.stand_in import HeldRows, StandIn
 from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["EMRows", "e_step", "log_certainty"]
+__all__ = ["EMRows", "HeldRows", "e_step", "log_certainty"]
 
 #: What EM runs over.
-EMRows = AnyRows | HintedRows
+EMRows = HeldRows | StandIn
 
 
 def e_step(rows: EMRows, mixture: Mixture, workers: Workers) -> Statistics:
@@ -78,10 +79,15 @@ def _log_certainty_of_hinted(
     return sum(f[0] for f in found), sum(f[1] for f in found)
 
 
+def _statistics_of_stand_in(rows: StandIn, mixture: Mixture, workers: Workers) -> Statistics:
+    return rows.completed(e_step(rows.sample, mixture, workers), mixture)
+
+
 _E_STEPS: dict[type, Callable[[Any, Mixture, Workers], Statistics]] = {
     Rows: statistics_of_rows,
     GappedRows: statistics_of_gapped,
     HintedRows: _statistics_of_hinted,
+    StandIn: _statistics_of_stand_in,
 }
 
 _CERTAINTIES: dict[type, Callable[[Any, Mixture, Workers], tuple[float, float]]] = {

@@ -18,9 +18,9 @@ from gmmseg.errors import (
     InvalidParameterError,
 )
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.certificate import Certificate, certify, sample_rows
+from gmmseg.mixture.certificate import FEWEST_ROWS, Certificate, SampleFit, sample_of
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
-from gmmseg.mixture.expectation import EMRows, log_certainty
+from gmmseg.mixture.expectation import HeldRows, log_certainty
 from gmmseg.mixture.hinted import HintedRows, Hints, start_from_hints
 from gmmseg.mixture.lazy import LazyRows, parts_of
 from gmmseg.mixture.loop import Callback, Progress, Run, run_em
@@ -111,7 +111,7 @@ class Fitter:
         if not self._known.all():
             array, metric = array[:, self._known], metric_of_known(metric, self._known)
             patterns = find_patterns(array, weights)
-        self._rows, self._sample = _prepare(
+        self._rows, self._drawn, self._sample = _prepare(
             array, weights, _kind_of_rows(patterns, hints), metric, options, workers
         )
         self._workers = workers
@@ -129,23 +129,33 @@ class Fitter:
         """The best fit from one or several starts, in the units of the data."""
         rows, workers = self._rows, self._workers
         rules, starts = self._begin(n_components, options, start)
-        small = sample_rows(rows, starts[0], options.gap, np.random.default_rng(options.rng))
-        runs = [
-            run_em(
-                small or rows, rules.admitted(mixture), rules, options, workers, callback,
-                at_rest=at_rest or options.at_rest,
-            )
-            for mixture in starts
-        ]  # fmt: skip
-        run = max(runs, key=lambda run: run.history[-1])
+        small = None
+        if options.gap > 0 and at_rest is None:
+            rng = np.random.default_rng(options.rng)
+            small = sample_of(rows, self._drawn, starts[0].n_parameters, rng)
         certificate = None
         if small is not None:
-            run, certificate = certify(rows, small, run, rules, options, workers, callback)
+            by_sample = SampleFit(rows, small, rules, options, workers, callback)
+            run, certificate = by_sample.run(starts)
+        else:
+            self.hold()
+            runs = [
+                run_em(
+                    rows, rules.admitted(mixture), rules, options, workers, callback,
+                    at_rest=at_rest or options.at_rest,
+                )
+                for mixture in starts
+            ]  # fmt: skip
+            run = max(runs, key=lambda run: run.history[-1])
         fit = _in_units(run, rows, options, certificate)
         if self._known.all():
             return fit
         told = (*fit.warnings, unknown_warning(self._known))
         return replace(fit, mixture=widened(fit.mixture, self._known), warnings=told)
+
+    def hold(self) -> None:
+        """Copy the rows into blocks, if they are few enough: it pays when many passes follow."""
+        self._rows.preload(self._workers)
 
     def start(self, n_components: int, options: EMOptions) -> Mixture:
         """Where the first run of `fit` would begin, in the units of the data."""
@@ -171,7 +181,7 @@ class Fitter:
 
 
 #: From rows, their weights and a frame.
-_KindOfRows = Callable[[Any, Array | None, Frame], EMRows]
+_KindOfRows = Callable[[Any, Array | None, Frame], HeldRows]
 
 
 def _kind_of_rows(patterns: Patterns | None, hints: Hints | None) -> _KindOfRows:
@@ -187,10 +197,10 @@ def _prepare(
     metric: Metric,
     options: EMOptions,
     workers: Workers,
-) -> tuple[EMRows, Sample]:
+) -> tuple[HeldRows, HeldRows | None, Sample]:
     """Rows in a frame of their own, and the sample of them on which starts are found."""
 
-    def rows_in(frame: Frame) -> EMRows:
+    def rows_in(frame: Frame) -> HeldRows:
         return kind(array, weights, frame)
 
     rng = np.random.default_rng(options.rng)
@@ -198,8 +208,8 @@ def _prepare(
     # two looks: moments of a few rows about one of them settle the frame
     mean, deviation = _moments(*rows_in(Frame.identity(array.shape[1])).look(_LOOK, rng), array)
     rows = rows_in(Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic))
-    rows.preload(workers)
-    planes, sample_weights = rows.sample(SAMPLE_SIZE, rng)
+    drawn = rows.part(SAMPLE_SIZE, rng) if rows.n_samples >= FEWEST_ROWS else None
+    planes, sample_weights = (drawn or rows).sample(SAMPLE_SIZE, rng)
     if isinstance(rows, Rows) and np.isnan(planes).any():
         raise InvalidDataError(INFINITY)
     scale = rows.frame.scale
@@ -207,7 +217,7 @@ def _prepare(
     def metric_in_frame(deviations: Array) -> Array:
         return metric(deviations / scale) / scale
 
-    return rows, Sample(planes, sample_weights, metric_in_frame)
+    return rows, drawn, Sample(planes, sample_weights, metric_in_frame)
 
 
 def _moments(values: Array, weights: Array, array: NDArray[Any] | LazyRows) -> tuple[Array, Array]:
@@ -224,10 +234,10 @@ def _moments(values: Array, weights: Array, array: NDArray[Any] | LazyRows) -> t
             if not len(x):
                 raise InvalidDataError(INFINITY)
             w = np.ones(len(x))
-        w = w / w.sum()
+        w = w / w.sum()  # sums below, not @: where the CPUs are busy, BLAS waits for its threads
         with np.errstate(over="ignore"):
-            mean[d] = w @ (x - x[0]) + x[0]
-            deviation[d] = np.sqrt(w @ (x - mean[d]) ** 2)
+            mean[d] = (w * (x - x[0])).sum() + x[0]
+            deviation[d] = np.sqrt((w * (x - mean[d]) ** 2).sum())
     return mean, deviation
 
 
@@ -247,7 +257,7 @@ def _reciprocal(deviations: Array) -> Array:
 
 
 def _starts(
-    rows: EMRows,
+    rows: HeldRows,
     sample: Sample,
     n_components: int,
     options: EMOptions,
@@ -303,7 +313,7 @@ def _check_labels(labels: NDArray[Any], n_samples: int, n_components: int) -> ND
     return labels
 
 
-def _in_units(run: Run, rows: EMRows, options: EMOptions, certificate: Certificate | None) -> Fit:
+def _in_units(run: Run, rows: HeldRows, options: EMOptions, certificate: Certificate | None) -> Fit:
     """The result in the units of the data."""
     gain = rows.log_scale
     return Fit(

@@ -95,9 +95,13 @@ def run_em(
     callback: Callback | None,
     *,
     at_rest: Callable[[Progress], bool],
+    known: Statistics | None = None,
 ) -> Run:
-    """EM from `mixture` until ``at_rest(progress)``; everything in the frame of `rows`."""
-    statistics = e_step(rows, mixture, workers)
+    """EM from `mixture` until ``at_rest(progress)``; everything in the frame of `rows`.
+
+    `known` are the statistics of the rows under `mixture`, where a pass over them was made already.
+    """
+    statistics = known or e_step(rows, mixture, workers)
     if not statistics.is_finite:
         raise InvalidDataError(INFINITY)
     history = [regularisation.objective(statistics, mixture)]

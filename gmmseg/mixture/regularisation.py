@@ -18,7 +18,7 @@ from gmmseg.mixture.covariance import (
     squared_distances,
     whitening,
 )
-from gmmseg.mixture.expectation import EMRows, e_step
+from gmmseg.mixture.expectation import HeldRows, e_step
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.rows import INFINITY
@@ -172,7 +172,7 @@ class Regularisation:
         cls,
         options: EMOptions,
         n_components: int,
-        rows: EMRows,
+        rows: HeldRows,
         variance: Array,
         workers: Workers,
         ridge: Array | None = None,
@@ -249,7 +249,7 @@ def _moments_of_mixture(mixture: Mixture) -> tuple[Array, Array]:
     return mean, np.tensordot(mixture.weights, own + squares, axes=1)
 
 
-def moments_of(rows: EMRows, kind: CovarianceType, workers: Workers) -> tuple[Array, Array]:
+def moments_of(rows: HeldRows, kind: CovarianceType, workers: Workers) -> tuple[Array, Array]:
     """Mean (D,) and second moments, (D, D) or (D,), of all rows about it, by one pass.
 
     Gaps count as values of the standard normal distribution, which the data have about in their

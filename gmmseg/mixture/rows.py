@@ -264,6 +264,8 @@ class Rows:
         """Fill `blocks` with the rows start:stop."""
         idle = self._weights[start:stop] == 0 if self._has_idle_rows else None
         rows = self._read(slice(start, stop))
+        if idle is None and self.observed.all() and self._standardise_near(rows, blocks):
+            return
         for d in range(self.n_features):
             if not self.observed[d]:
                 blocks[:, d] = 0
@@ -272,6 +274,21 @@ class Rows:
             if idle is not None:  # whatever stands there: even infinity must count for nothing
                 values[idle] = 0
             _fill(blocks[:, d], values)
+
+    def _standardise_near(self, rows: NDArray[Any], blocks: NDArray[Any]) -> bool:
+        """Fill `blocks` all features at once: False if some value is far away or not finite."""
+        whole, d = len(rows) // BLOCK, self.n_features
+        places = [(rows[: whole * BLOCK].reshape(whole, BLOCK, d), blocks[:whole, :d])]
+        if rest := len(rows) - whole * BLOCK:
+            places.append((rows[None, -rest:], blocks[whole : whole + 1, :d, :rest]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for source, out in places:
+                values = source.transpose(0, 2, 1)
+                np.subtract(values, self._origin[:, None], out=out, dtype=self.dtype)
+                np.multiply(out, self._scale[:, None], out=out)
+                if out.size and not (out.min() >= -_FARTHEST and out.max() <= _FARTHEST):
+                    return False  # NaN, too, is not within these
+        return True
 
 
 def _fill(blocks: NDArray[Any], values: NDArray[Any]) -> None:

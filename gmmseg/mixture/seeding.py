@@ -34,6 +34,7 @@ SAMPLE_SIZE = 131_072
 _SEEDING_SIZE = 16_384
 _RANDOM_SIZE = 16_384
 _MAX_LLOYD = 100
+_LAST_LLOYD = 3  # on all of a large sample, from where a part of it led
 _DRAWS = 8  # random rows drawn for each component, to find different ones
 _LLOYD_TOLERANCE = 1e-4  # squared shift of the centres relative to the mean variance
 
@@ -166,15 +167,26 @@ def kmeans(
     """
     fixed = np.empty((0, len(points))) if fixed is None else fixed
     centres = _spread_centres(points, weights, k, rng, fixed)
+    step = -(-points.shape[1] // _SEEDING_SIZE)
+    if step > 1:  # most of the way on a part of the sample
+        part = np.ascontiguousarray(points[:, ::step])
+        centres = _lloyd(part, weights[::step].copy(), centres, len(fixed), _MAX_LLOYD)
+    most = _MAX_LLOYD if step == 1 else _LAST_LLOYD
+    centres = _lloyd(points, weights, centres, len(fixed), most)
+    return _lloyd_step(points, weights, centres)[0], centres
+
+
+def _lloyd(points: NDArray[Any], weights: Array, centres: Array, n_fixed: int, most: int) -> Array:
+    """The centres after Lloyd's iterations; the first `n_fixed` do not move."""
     tolerance = _LLOYD_TOLERANCE * _mean_variance(points)
-    for _ in range(_MAX_LLOYD):
+    for _ in range(most):
         _, moved = _lloyd_step(points, weights, centres)
-        moved[: len(fixed)] = fixed
+        moved[:n_fixed] = centres[:n_fixed]
         shift = float(((moved - centres) ** 2).sum())
         centres = moved
         if shift <= tolerance:
             break
-    return _lloyd_step(points, weights, centres)[0], centres
+    return centres
 
 
 def _lloyd_step(

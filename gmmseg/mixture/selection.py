@@ -217,6 +217,7 @@ def select_rows(
             isotropic = COVARIANCE_TYPES[name].is_isotropic
             if isotropic not in fitters:
                 fitters[isotropic] = Fitter(array, weights, metric, own, workers)
+                fitters[isotropic].hold()
             for k in selection.k_range:
                 fit = fitters[isotropic].fit(k, own, callback=callback)
                 certainty = fitters[isotropic].log_certainty(fit.mixture)

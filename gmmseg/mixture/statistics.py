@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.errors import InvalidParameterError
-from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.covariance import COVARIANCE_TYPES, whitening
 
 if TYPE_CHECKING:
     from gmmseg.mixture.mixture import Mixture
@@ -76,6 +76,46 @@ class Statistics:
             weight=self.weight + other.weight,
             epsilon=max(self.epsilon, other.epsilon),
         )
+
+    def __sub__(self, other: Statistics) -> Statistics:
+        """What these rows have beside the others; nothing in it need be positive."""
+        return self + replace(
+            other,
+            nk=-other.nk,
+            first=-other.first,
+            second=-other.second,
+            log_likelihood=-other.log_likelihood,
+            weight=-other.weight,
+        )
+
+    def moved(self, about: Array) -> Statistics:
+        """The same statistics about other points (K, D)."""
+        shift = self.about - about
+        nk = self.nk[:, None]
+        if self.second.ndim == 3:
+            cross = self.first[:, :, None] * shift[:, None, :]
+            outer = nk[..., None] * shift[:, :, None] * shift[:, None, :]
+            more = cross + cross.transpose(0, 2, 1) + outer
+        else:
+            more = 2 * self.first * shift + nk * shift**2
+        return replace(self, about=about, first=self.first + nk * shift, second=self.second + more)
+
+    def expected(self, mixture: Mixture) -> float:
+        """Sum of ``w r_k log(pi_k N_k(x))`` under a mixture, whatever the ``r`` are from.
+
+        An M-step maximises it: what the likelihood gains is no less than what this does.
+        """
+        kind = COVARIANCE_TYPES[mixture.covariance_type]
+        k, d = mixture.means.shape
+        factors, log_det = whitening(kind.expand(mixture.covariances, k, d))
+        second = self.moved(mixture.means).second
+        spread = (
+            np.einsum("kij,kjl,kil->k", factors, second, factors, optimize=True)
+            if kind.is_matrix
+            else (factors**2 * second).sum(axis=1)
+        )
+        logs = np.log(np.where(mixture.weights > 0, mixture.weights, 1.0)) + log_det
+        return float(self.nk @ (logs - 0.5 * d * np.log(2 * np.pi)) - 0.5 * spread.sum())
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -155,22 +195,13 @@ class Statistics:
         `mixture` is the one they were accumulated with, in the units of the data; `log_scale` what
         the mean log density of the rows gains.
         """
-        is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
         # the kernels' means are rounded to their type: go over to the exact ones
-        shift = self.about - (mixture.means - frame.origin) * frame.scale
-        first = self.first + self.nk[:, None] * shift
-        if is_matrix:
-            cross = self.first[:, :, None] * shift[:, None, :]
-            outer = shift[:, :, None] * shift[:, None, :]
-            moved = cross + cross.transpose(0, 2, 1) + self.nk[:, None, None] * outer
-            second = (self.second + moved) / np.outer(frame.scale, frame.scale)
-        else:
-            moved = 2 * self.first * shift + self.nk[:, None] * shift**2
-            second = (self.second + moved) / frame.scale**2
+        own = self.moved((mixture.means - frame.origin) * frame.scale)
+        unit = np.outer(frame.scale, frame.scale) if own.second.ndim == 3 else frame.scale**2
         return Statistics(
             nk=self.nk,
-            first=first / frame.scale,
-            second=second,
+            first=own.first / frame.scale,
+            second=own.second / unit,
             about=mixture.means,
             log_likelihood=self.log_likelihood + log_scale * self.weight,
             weight=self.weight,
