@@ -212,7 +212,7 @@ def test_other_files_are_left_out(tmp_path):
 
 
 def test_folders_without_images(tmp_path):
-    with pytest.raises(ReadError, match="a directory without DICOM files"):
+    with pytest.raises(ReadError, match="a directory, not an image file, and without DICOM"):
         read_image(tmp_path)
 
 

@@ -77,7 +77,9 @@ def _sources(folder: Path, name: str, remarks: Remarks) -> list[Source]:
         if is_dicom(source) and path.name.upper() != "DICOMDIR":
             sources.append(source)
     if not sources:
-        raise ReadError(f"cannot read {name}: it is a directory without DICOM files.")
+        raise ReadError(
+            f"cannot read {name}: it is a directory, not an image file, and without DICOM files."
+        )
     if left_out := len(paths) - len(sources):
         remarks.note(f"{left_out} other files left out")
     return sources

@@ -76,7 +76,7 @@ def read_image(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     >>> image.data.shape, image.data.dtype, image.colour
     ((4, 6, 1), dtype('uint16'), False)
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         return _read_folder(Path(path), options)
     return _read(Source.of_path(path), options)
 
