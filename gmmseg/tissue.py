@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +15,12 @@ from gmmseg._check import check_choice
 from gmmseg.area import in_millilitres
 from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions
 from gmmseg.errors import InvalidParameterError
+from gmmseg.image import Image
 from gmmseg.mixture.em import Callback
 from gmmseg.modalities import foreground, joined_modalities
 from gmmseg.options import SegmentOptions
 from gmmseg.pipeline import ImageLike, as_image, segment
-from gmmseg.presets import PRESETS
+from gmmseg.presets import options_for
 from gmmseg.segmentation import Segmentation
 
 __all__ = ["CONTRASTS", "Tissue", "TissueOptions", "TissueRow", "tissue"]
@@ -31,10 +32,6 @@ CONTRASTS = {"t1": ("csf", "gm", "wm"), "t2": ("wm", "gm", "csf")}
 _SURE = 0.975
 
 
-def _options() -> SegmentOptions:
-    return replace(PRESETS["mri"], bias=BiasOptions(smoothness=USUAL_SMOOTHNESS))
-
-
 @dataclass(frozen=True, kw_only=True)
 class TissueOptions:
     """How tissues are told apart.
@@ -43,15 +40,29 @@ class TissueOptions:
     ----------
     contrast : {"t1", "t2"}
         What is dark and bright in the first modality: the names of the classes follow.
-    segmentation : SegmentOptions
-        By default those of the preset "mri", with a bias field.
+    bias : BiasOptions
+        How the bias field is estimated.
+    beta : float or "auto", optional
+        What a neighbour of the same tissue is worth, in place of the preset's.
+    segmentation : SegmentOptions, optional
+        By default those of the preset "mri"; their bias field is not looked at.
     """
 
     contrast: str = "t1"
-    segmentation: SegmentOptions = field(default_factory=_options)
+    bias: BiasOptions = BiasOptions(smoothness=USUAL_SMOOTHNESS)
+    beta: float | str | None = None
+    segmentation: SegmentOptions | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.contrast, "contrast", tuple(CONTRASTS))
+
+    def for_image(self, image: Image) -> SegmentOptions:
+        """The options of segmenting one image."""
+        options = options_for(self.segmentation or "mri", image)
+        smoothing = options.smoothing
+        if self.beta is not None:
+            smoothing = replace(smoothing, beta=self.beta)
+        return replace(options, bias=self.bias, smoothing=smoothing)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -219,7 +230,7 @@ def tissue(
     --------
     >>> rng = np.random.default_rng(0)
     >>> head = np.repeat(np.repeat([[40.0, 90.0, 140.0]], 8, 0), 8, 1) + rng.normal(0, 3, (8, 24))
-    >>> plain = TissueOptions(segmentation=PRESETS["mri"])  # without a bias field
+    >>> plain = TissueOptions(bias=BiasOptions())  # without a bias field
     >>> found = tissue(np.stack([head] * 8), plain, mask=np.ones((8, 8, 24)))
     >>> found.names, found.labels[4, 4, [4, 12, 20]].tolist()
     (('csf', 'gm', 'wm'), [1, 2, 3])
@@ -236,7 +247,7 @@ def tissue(
         found, note = foreground(image)
         image = image.with_mask(found)
     seg = segment(
-        image, len(options.names), options.segmentation, threads=threads, callback=callback
+        image, len(options.names), options.for_image(image), threads=threads, callback=callback
     )
     return Tissue(segmentation=seg, names=options.names, mask_note=note)
 

@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from gmmseg.bias import BiasOptions
 from gmmseg.bridges.nibabel import from_nibabel, to_nibabel
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
@@ -14,13 +15,12 @@ from gmmseg.modalities import foreground, joined_modalities
 from gmmseg.mosaic import mosaic
 from gmmseg.pipeline import segment
 from gmmseg.placement import Placement
-from gmmseg.presets import PRESETS
 from gmmseg.tissue import TissueOptions, tissue
 from gmmseg.tissue_files import TissueOutputs, planned_tissue
 
 SHAPE = (24, 28, 26)  # planes, rows, columns
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 2.5, 0, -40], [0, 0, 3, -20], [0, 0, 0, 1]])
-PLAIN = TissueOptions(segmentation=PRESETS["mri"])
+PLAIN = TissueOptions(bias=BiasOptions())
 
 
 def head(seed=0, noise=4.0):
@@ -63,7 +63,7 @@ def test_tissues_are_found_and_measured(scan):
 def test_t2_has_the_names_in_reverse():
     values = head()[0]
     bright = np.where(values > 0, 240 - values, 0)
-    found = tissue(bright, TissueOptions(contrast="t2", segmentation=PRESETS["mri"]))
+    found = tissue(bright, TissueOptions(contrast="t2", bias=BiasOptions()))
     assert found.names == ("wm", "gm", "csf")
     assert found.labels[12, 14, 13] == 1
     assert found.rows[0].ml is None

@@ -43,30 +43,29 @@ __all__ = [
     "add_regions",
     "add_selection",
     "add_smoothing",
-    "changed_preset",
+    "changed_bias",
     "segment_options",
 ]
 
 
 def segment_options(args: Namespace) -> Callable[[Image], SegmentOptions]:
     """How an image is segmented: its preset, with what was asked for in place of the preset's."""
+
+    def chosen(preset: SegmentOptions) -> SegmentOptions:
+        return SegmentOptions(
+            features=changed(args, preset.features),
+            em=changed(args, preset.em),
+            selection=changed(args, preset.selection),
+            smoothing=_changed_smoothing(args, preset.smoothing),
+            merging=changed(args, preset.merging),
+            regions=changed(args, preset.regions),
+            box=box_of(args),
+            bias=changed_bias(args, preset.bias),
+        )
+
     for preset in PRESETS.values():  # what breaks a rule is told before anything is read
-        changed_preset(args, preset)
-    return lambda image: changed_preset(args, options_for(args.preset, image))
-
-
-def changed_preset(args: Namespace, preset: SegmentOptions) -> SegmentOptions:
-    """The preset with what was asked for in place of what it has."""
-    return SegmentOptions(
-        features=changed(args, preset.features),
-        em=changed(args, preset.em),
-        selection=changed(args, preset.selection),
-        smoothing=_changed_smoothing(args, preset.smoothing),
-        merging=changed(args, preset.merging),
-        regions=changed(args, preset.regions),
-        box=box_of(args),
-        bias=_changed_bias(args, preset.bias),
-    )
+        chosen(preset)
+    return lambda image: chosen(options_for(args.preset, image))
 
 
 def add_preset(parser: ArgumentParser) -> None:
@@ -159,7 +158,8 @@ def _smoothness(word: str) -> float:
     return USUAL_SMOOTHNESS if word == "usual" else float(word)
 
 
-def _changed_bias(args: Namespace, preset: BiasOptions) -> BiasOptions:
+def changed_bias(args: Namespace, preset: BiasOptions) -> BiasOptions:
+    """The options of a bias field with the smoothness that was asked for."""
     if not hasattr(args, "bias"):
         return preset
     return replace(preset, smoothness=args.bias)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import time
-from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         dest="beta",
         metavar="BETA",
         type=number_or_auto,
-        default=SUPPRESS,
-        help="what a neighbour of the same tissue is worth, in nats "
-        f"(default: {TissueOptions().segmentation.smoothing.beta})",
+        default=TissueOptions().beta,
+        help="what a neighbour of the same tissue is worth, in nats (default: by the image)",
     )
     _add_outputs(parser)
     groups.add_threads(parser)
@@ -157,8 +156,8 @@ def run(args: Namespace) -> int:
 
 
 def _options_of(args: Namespace) -> TissueOptions:
-    default = TissueOptions(contrast=args.kind)
-    return replace(default, segmentation=segment_options.changed_preset(args, default.segmentation))
+    default = TissueOptions(contrast=args.kind, beta=args.beta)
+    return replace(default, bias=segment_options.changed_bias(args, default.bias))
 
 
 def _base_of(args: Namespace, source: Input) -> str:
