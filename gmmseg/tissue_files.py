@@ -31,6 +31,7 @@ NAMINGS: dict[str, dict[str, str]] = {
         "bias": "_bias.nii.gz",
         "corrected": "_corrected.nii.gz",
         "seg": "_seg.dcm",
+        "model": ".gmm.json",
     },
     "fsl": {
         "labels": "_seg.nii.gz",
@@ -40,6 +41,7 @@ NAMINGS: dict[str, dict[str, str]] = {
         "bias": "_bias.nii.gz",
         "corrected": "_restore.nii.gz",
         "seg": "_seg.dcm",
+        "model": ".gmm.json",
     },
     "ants": {
         "labels": "Segmentation.nii.gz",
@@ -49,11 +51,12 @@ NAMINGS: dict[str, dict[str, str]] = {
         "bias": "BiasField.nii.gz",
         "corrected": "Corrected.nii.gz",
         "seg": "Segmentation.dcm",
+        "model": "Model.gmm.json",
     },
 }
 
 
-_ON_REQUEST = ("probabilities", "mosaic", "bias", "corrected", "seg")
+_ON_REQUEST = ("probabilities", "mosaic", "bias", "corrected", "model", "seg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,8 @@ class TissueOutputs:
         The bias field.
     corrected : bool
         The modalities without their bias fields.
+    model : bool
+        The mixture, for ``gmmseg plot`` and ``gmmseg describe``.
     seg : {"binary", "fractional", "labelmap"}, optional
         A DICOM SEG, of volumes that were read from DICOM.
     """
@@ -81,6 +86,7 @@ class TissueOutputs:
     mosaic: bool = True
     bias: bool = False
     corrected: bool = False
+    model: bool = False
     seg: str | None = None
 
     def __post_init__(self) -> None:
@@ -173,6 +179,10 @@ def _write_mosaic(found: Tissue, path: Path, _: int) -> None:
     write_png(path, mosaic(image, found.labels, n_labels=len(found.names)))
 
 
+def _write_model(found: Tissue, path: Path, _: int) -> None:
+    write_text(path, found.segmentation.model.to_json())
+
+
 def _write_bias(found: Tissue, path: Path, _: int) -> None:
     image, field = found.segmentation.image, found.segmentation.bias
     values = np.ones(image.data.shape, np.float32) if field is None else field.values()
@@ -200,4 +210,5 @@ _WRITERS: dict[str, Callable[[Tissue, Path, int], None]] = {
     "mosaic": _write_mosaic,
     "bias": _write_bias,
     "corrected": _write_corrected,
+    "model": _write_model,
 }

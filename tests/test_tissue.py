@@ -12,6 +12,7 @@ from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import read_image
 from gmmseg.modalities import foreground, joined_modalities
+from gmmseg.model import load_model
 from gmmseg.mosaic import mosaic
 from gmmseg.pipeline import segment
 from gmmseg.placement import Placement
@@ -217,7 +218,7 @@ def test_the_command_line(tmp_path, run, scan):
     out = tmp_path / "out"
     done = run(
         "tissue", scan, "-o", f"{out}/", "--probability-maps", "--bias-field", out / "b.nii.gz",
-        "--corrected", "--json",
+        "--corrected", "--json", "--save-model",
     )  # fmt: skip
     assert done.status == 0, done.err
     source = nibabel.load(scan)
@@ -236,6 +237,9 @@ def test_the_command_line(tmp_path, run, scan):
     assert [row["name"] for row in sidecar["tissues"]] == ["csf", "gm", "wm"]
     assert "that are not 0 are used" in done.err
     assert (out / "T1_mosaic.png").exists()
+    assert load_model(out / "T1.gmm.json").k == 3
+    plot = ("plot", out / "T1.gmm.json", out / "T1_corrected.nii.gz", "-o", out / "histogram.png")
+    assert run(*plot).status == 0
     again = run("tissue", scan, "-o", f"{out}/")
     assert again.status == 1
     assert "exists already" in again.err

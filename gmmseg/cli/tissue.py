@@ -113,6 +113,12 @@ def _add_outputs(parser: ArgumentParser) -> None:
         "--corrected", action="store_true", help="write the modalities without their fields"
     )
     group.add_argument(
+        "--save-model",
+        dest="model",
+        action="store_true",
+        help="write the mixture, for gmmseg plot and describe",
+    )
+    group.add_argument(
         "--dicom-seg",
         dest="seg",
         choices=SEG_TYPES,
@@ -131,6 +137,7 @@ def run(args: Namespace) -> int:
         probabilities=args.probabilities,
         mosaic=args.mosaic,
         corrected=args.corrected,
+        model=args.model,
         seg=args.seg,
     )
     options = _options_of(args)
