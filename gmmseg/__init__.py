@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gmmseg.anomaly import AnomalyOptions
+    from gmmseg.bias import BiasOptions
     from gmmseg.detection import Anomalies, detect_anomalies
     from gmmseg.feature_spec import FeatureSpec
     from gmmseg.image import Image
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Anomalies": "gmmseg.detection",
     "AnomalyOptions": "gmmseg.anomaly",
+    "BiasOptions": "gmmseg.bias",
     "Clustering": "gmmseg.tabular",
     "EMOptions": "gmmseg.mixture",
     "FeatureSpec": "gmmseg.feature_spec",
@@ -69,6 +71,7 @@ _HOME = {
 __all__ = [
     "Anomalies",
     "AnomalyOptions",
+    "BiasOptions",
     "Clustering",
     "EMOptions",
     "FeatureSpec",

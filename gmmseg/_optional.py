@@ -17,6 +17,9 @@ _REMEDIES = {
         ("rasterio", "shapely", "pyogrio", "pyproj"),
         "Install what reads and writes maps: pip install 'gmmseg[geo]'",
     ),
+    "nibabel": "Install what medical images need: pip install 'gmmseg[medical]'",
+    "pydicom": "Install what reads DICOM: pip install 'gmmseg[medical]'",
+    "highdicom": "Install what writes DICOM SEG: pip install 'gmmseg[medical]'",
     "shtab": "Install what writes completions: pip install 'gmmseg[completion]'",
     "sklearn": "Install scikit-learn 1.6 or later: pip install 'gmmseg[sklearn]'",
 }

@@ -11,7 +11,7 @@ from numbers import Real
 from gmmseg._check import check_real
 from gmmseg.errors import InvalidParameterError
 
-__all__ = ["Area", "parse_area"]
+__all__ = ["Area", "in_millilitres", "parse_area"]
 
 #: Lengths in metres, by the names that images give them.
 _METRES = {
@@ -31,6 +31,20 @@ _METRES = {
 _NAMED = {"ha": (2, 1e4, "m"), "ml": (3, 1e-6, "mm"), "l": (3, 1e-3, "cm")}
 
 _FORM = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([^\s0-9²³^]*)\s*\^?([23²³]?)\s*")
+
+
+def in_millilitres(spacing: Sequence[float], unit: str) -> float:
+    """The volume of a voxel; in a unit that is not known, millimetres are meant.
+
+    Examples
+    --------
+    >>> in_millilitres((2.0, 1.0, 1.0), "mm")
+    0.002
+    """
+    size = math.prod(spacing)
+    return size / 1000 if unit in ("", "mm") else size * (_METRES.get(unit, 1e-3) * 100) ** 3
+
+
 _POWERS = {"2": 2, "²": 2, "3": 3, "³": 3}
 
 

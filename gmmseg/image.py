@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gmmseg._check import per_axis
 from gmmseg.errors import AmbiguousAxesError, InvalidDataError, InvalidParameterError
 from gmmseg.georeference import Georeference
+from gmmseg.placement import Placement
 
 __all__ = ["AXES", "Image"]
 
@@ -54,6 +55,8 @@ class Image:
         What was done while reading ("turned upright by EXIF", "first frame of 12").
     georeference : Georeference or None
         Where it lies on earth, if that was read.
+    placement : Placement or None
+        Where a medical volume lies in space, if its file says so.
     """
 
     data: NDArray[Any]
@@ -66,6 +69,7 @@ class Image:
     path: Path | None = None
     notes: tuple[str, ...] = field(default=())
     georeference: Georeference | None = None
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         data = self.data
@@ -276,6 +280,10 @@ class Image:
     def with_spacing(self, spacing: float | Sequence[float]) -> Image:
         """The same image with another pixel size, along each spatial axis or along all."""
         return replace(self, spacing=per_axis(spacing, self.ndim, "spacing"))
+
+    def placed(self, placement: Placement) -> Image:
+        """The same image in another place."""
+        return replace(self, placement=placement)
 
     def with_mask(self, mask: Any) -> Image:
         """The same image, restricted further to where `mask` is true or non-zero.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gmmseg.bias import BiasOptions
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.hints import BoxOptions
 from gmmseg.mixture.merging import MergeOptions
@@ -38,6 +39,8 @@ class SegmentOptions:
         What becomes of specks, holes and neighbouring regions; all stay by default.
     box : BoxOptions
         How an object in a box is found.
+    bias : BiasOptions
+        Whether a smooth factor over the image is estimated and removed; off by default.
     """
 
     features: FeatureSpec = FeatureSpec()
@@ -47,3 +50,4 @@ class SegmentOptions:
     merging: MergeOptions = MergeOptions()
     regions: RegionOptions = RegionOptions()
     box: BoxOptions = BoxOptions()
+    bias: BiasOptions = BiasOptions()

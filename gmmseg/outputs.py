@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from gmmseg._check import check_choice
 from gmmseg.errors import GmmsegError, InvalidParameterError, OutputExistsError, WriteError
 from gmmseg.image import Image
-from gmmseg.io import image_info, printable, write_npz, write_png, write_text, write_tiff
+from gmmseg.io import (
+    image_info,
+    printable,
+    write_nifti,
+    write_npz,
+    write_png,
+    write_text,
+    write_tiff,
+)
 from gmmseg.io.geotiff import MapLayout, geotiff
 from gmmseg.io.streamed import Streamed, streamed
 from gmmseg.labels import MOST_LABELS
@@ -77,13 +85,14 @@ class OutputOptions:
 
 
 _TIFF = (".tif", ".tiff")
+_NIFTI_ENDINGS = (".nii", ".nii.gz")
 
 #: Rows of a map that are made at once: those of its blocks.
 _ROWS = 512
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
-    r"(.+?)(_(labels|regions|overlay|entropy|novelty|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?|report)\.(png|tif|npz|csv|tsv|parquet|json|html)|\.gmm\.json)"
+    r"(.+?)(_(labels|regions|overlay|entropy|novelty|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?|report)\.(png|tif|nii|nii\.gz|npz|csv|tsv|parquet|json|html)|\.gmm\.json)"
 )
 
 
@@ -94,6 +103,7 @@ def planned_outputs(
     *,
     volume: bool = False,
     tiff: bool = False,
+    nifti: bool = False,
     labels: str | os.PathLike[str] | None = None,
     model: str | os.PathLike[str] | None = None,
 ) -> dict[str, Path]:
@@ -109,6 +119,8 @@ def planned_outputs(
     volume, tiff : bool
         Whether the image is three-dimensional, and whether it came from a TIFF: label maps are
         then TIFF too, otherwise PNG.
+    nifti : bool
+        Whether it lies in medical space (`Image.placement`): maps are then NIfTI.
     labels, model : path, optional
         Other names for the label map and the model.
 
@@ -129,8 +141,9 @@ def planned_outputs(
     >>> [path.name for path in plan.values()]
     ['photo_labels.png', 'photo_overlay.png', 'photo_mask_1.png', 'photo_mask_2.png']
     """
-    picture = "tif" if volume else "png"
-    kind = "tif" if volume or tiff else "png"
+    maps = "nii.gz" if nifti else "tif"
+    picture = maps if volume or nifti else "png"
+    kind = maps if volume or tiff or nifti else "png"
     endings = {"labels": f"_labels.{kind}"}
     if options.regions:
         endings["regions"] = f"_regions.{kind}"
@@ -141,8 +154,11 @@ def planned_outputs(
     if options.probabilities == "png":
         endings |= {f"probability_{j}": f"_prob_{j}.{picture}" for j in range(1, k + 1)}
     elif options.probabilities is not None:
-        endings["probabilities"] = f"_prob.{options.probabilities}"
-    endings |= {name: f"_{name}.tif" for name in ("entropy", "novelty") if getattr(options, name)}
+        ending = maps if options.probabilities == "tif" else options.probabilities
+        endings["probabilities"] = f"_prob.{ending}"
+    endings |= {
+        name: f"_{name}.{maps}" for name in ("entropy", "novelty") if getattr(options, name)
+    }
     if options.save_model:
         endings["model"] = ".gmm.json"
     plan = {name: Path(f"{os.fspath(base)}{ending}") for name, ending in endings.items()}
@@ -155,7 +171,7 @@ def _check_plan(plan: Mapping[str, Path], *, volume: bool) -> None:
     if volume and plan["labels"].suffix.lower() == ".png":
         raise InvalidParameterError(
             f"the label map of a volume cannot be {printable(plan['labels'])}: a PNG holds one "
-            "plane. Name it .tif."
+            "plane. Name it .tif or .nii.gz."
         )
     names: dict[Path, str] = {}
     for name, path in plan.items():
@@ -305,13 +321,13 @@ def _write_labels(segmentation: Segmentation, path: Path, _: int) -> None:
     if path.suffix.lower() == ".png":
         write_png(path, segmentation.labels)
     else:
-        write_map(segmentation.image, path, segmentation.labels, nodata=0)
+        write_map(segmentation.image, path, segmentation.labels, nodata=0, labels=True)
 
 
 def _write_regions(segmentation: Segmentation, path: Path, _: int) -> None:
     regions = segmentation.regions
     if path.suffix.lower() != ".png":
-        write_map(segmentation.image, path, regions, nodata=0)
+        write_map(segmentation.image, path, regions, nodata=0, labels=True)
     elif regions.dtype == np.uint16:
         write_png(path, regions)
     else:
@@ -410,8 +426,15 @@ def write_map(
     *,
     nodata: float | None = None,
     band_names: tuple[str, ...] = (),
+    labels: bool = False,
 ) -> None:
-    """A TIFF that lies where the image lies: in space or on earth."""
+    """A TIFF or NIfTI that lies where the image lies: in space or on earth."""
+    if path.name.lower().endswith(_NIFTI_ENDINGS):
+        write_nifti(
+            path, values, placement=image.placement, spacing=image.spacing, unit=image.unit,
+            bands=values.ndim > image.ndim, labels=labels,
+        )  # fmt: skip
+        return
     if image.georeference is not None:
         layout = MapLayout(
             shape=(image.shape[0], image.shape[1]),

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from gmmseg._check import check_integer
 from gmmseg.autocorrelation import effective_number
+from gmmseg.bias import BiasField, estimate_bias
+from gmmseg.bridges.nibabel import from_nibabel, is_nibabel
 from gmmseg.enlarged import EnlargedSegmentation
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
@@ -70,7 +72,7 @@ def segment(
 
     Parameters
     ----------
-    image : Image, ndarray, xarray.DataArray or path
+    image : Image, ndarray, xarray.DataArray, nibabel image or path
         (rows, cols[, bands]) or (planes, rows, cols[, bands]), of any integer or float type. For
         results as DataArrays see `gmmseg.xarrays`.
     k : int or "auto", optional
@@ -117,6 +119,7 @@ def segment(
     """
     picture = as_image(image, mask, spacing, axes)
     options = options_for(options, picture, boxed=box is not None)
+    picture, bias = _without_bias(picture, options, threads)
     guided = hints is not None or box is not None  # by what is known of single pixels
     options = _resolved(options, [picture], fine=guided)
     coarse = on_working_grid(picture, options.features)
@@ -127,9 +130,14 @@ def segment(
         model, messages = model_of_rows([coarse], [rows], k, options, threads, callback, guidance)
     else:
         model, messages = _fit_box(picture, box, options, threads, callback)
-    known = None if guidance is None else guidance.hints
     found = Segmentation(
-        image=coarse, model=model, warnings=messages, _rows=rows, _threads=threads, _hints=known
+        image=coarse,
+        model=model,
+        warnings=messages,
+        _rows=rows,
+        _threads=threads,
+        _hints=None if guidance is None else guidance.hints,
+        bias=bias,
     )
     return _at_full_size(found, picture)
 
@@ -168,7 +176,9 @@ def fit(
         pictures = [as_image(image, None, None, None) for image in images]
     if not pictures:
         raise InvalidParameterError("images must be a sequence of at least one image.")
-    options = _resolved(options_for(options, pictures[0]), pictures)
+    chosen = options_for(options, pictures[0])
+    pictures = [_without_bias(picture, chosen, threads)[0] for picture in pictures]
+    options = _resolved(chosen, pictures)
     coarse = [on_working_grid(picture, options.features) for picture in pictures]
     rows = [pixel_rows(picture, options.features) for picture in coarse]
     model, _ = model_of_rows(coarse, rows, k, options, threads, callback)
@@ -215,7 +225,9 @@ def select_k(
     2
     """
     picture = as_image(image, mask, None, axes)
-    options = _resolved(options_for(options, picture), [picture])
+    chosen = options_for(options, picture)
+    picture, _ = _without_bias(picture, chosen, threads)
+    options = _resolved(chosen, [picture])
     selection = options.selection
     if k_range is not None:
         selection = replace(selection, k_range=tuple(k_range))
@@ -274,11 +286,23 @@ def as_image(
         if axes is not None:
             raise InvalidParameterError("axes belongs to arrays: a DataArray names its dimensions.")
         picture = image_of_data_array(image)
+    elif is_nibabel(image):
+        picture = from_nibabel(image)
     else:
         picture = Image.from_array(image, axes=axes)
     if spacing is not None:
         picture = picture.with_spacing(spacing)
     return picture if mask is None else picture.with_mask(mask)
+
+
+def _without_bias(
+    image: Image, options: SegmentOptions, threads: int | None
+) -> tuple[Image, BiasField | None]:
+    """The image that is segmented, and the field that was taken out of it."""
+    if not options.bias.is_on:
+        return image, None
+    field = estimate_bias(image, options.bias, rng=options.em.rng, threads=threads)
+    return field.corrected(image), field
 
 
 def _resolved(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._check import check_choice, check_integer
+from gmmseg.bias import BiasField
 from gmmseg.classes import ClassRow, class_table
 from gmmseg.components import Components, boxes_of_labels, find_components
 from gmmseg.contours import find_contours
@@ -47,6 +48,8 @@ class Segmentation:
     model : Model
     warnings : tuple of str
         What was repaired or assumed on the way.
+    bias : BiasField or None
+        The smooth factor that was taken out of `image`, where one was asked for.
 
     Pixels whose class the user told have that label, with probability 1.
     """
@@ -58,6 +61,7 @@ class Segmentation:
     _threads: int | None = None
     _hints: NDArray[Any] | None = None
     _smoothed: Smoothed | None = None  # of a part of an image: with what surrounds it
+    bias: BiasField | None = None
 
     @property
     def k(self) -> int:
@@ -383,6 +387,7 @@ class Segmentation:
             "fit": self.model.provenance.get("fit", {}),
             "smoothing": self._smoothing_found(),
             "regions": self._regions_found(),
+            "bias": None if self.bias is None else self.bias.to_dict(),
             "notes": list(self.image.notes),
             "warnings": list(self.warnings),
         }

@@ -499,12 +499,14 @@ def test_an_existing_folder_with_a_dot(run, photo, folder):
     assert "photo_labels.png" in names("results.v1")
 
 
-@pytest.mark.parametrize("out", ["seg.jpg", "seg.nii.gz", "note"])
+@pytest.mark.parametrize("out", ["seg.jpg", "seg.gz", "note"])
 def test_an_output_that_is_neither_folder_nor_label_map(run, photo, folder, out):
     (folder / "note").write_text("a file")
     done = run("segment", photo, "-k", 2, "-o", out)
     assert done.status == 2
-    assert f"-o must be a folder or a label map ending in .png or .tif, got {out}" in done.err
+    assert (
+        f"-o must be a folder or a label map ending in .png, .tif or .nii.gz, got {out}" in done.err
+    )
 
 
 def test_several_inputs_need_a_folder(run, photo):

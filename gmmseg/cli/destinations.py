@@ -9,12 +9,12 @@ from pathlib import Path
 
 from gmmseg.cli.inputs import Input
 from gmmseg.errors import InvalidParameterError
-from gmmseg.io import printable
+from gmmseg.io import output_stem, printable
 from gmmseg.outputs import stem_of_output
 
 __all__ = ["Destination", "check_not_an_input", "destinations", "without_own_outputs"]
 
-_LABEL_ENDINGS = (".png", ".tif", ".tiff")
+_LABEL_ENDINGS = (".png", ".tif", ".tiff", ".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def destinations(inputs: Sequence[Input], output: str | None) -> dict[Input, Des
     path = Path(output)
     if _is_folder(path, output, len(inputs)):
         return _apart({source: path / source.base.name for source in inputs})
-    stem = path.stem.removesuffix("_labels") or path.stem
+    stem = output_stem(path).removesuffix("_labels") or output_stem(path)
     return {inputs[0]: Destination(path.parent / stem, labels=path)}
 
 
@@ -60,12 +60,12 @@ def _is_folder(path: Path, typed: str, n_inputs: int) -> bool:
                 f"-o must be a folder for several inputs, but {printable(path)} is a file."
             )
         return True
-    if path.suffix.lower() in _LABEL_ENDINGS:
+    if path.name.lower().endswith(_LABEL_ENDINGS):
         return False
     if path.suffix or path.exists():
         raise InvalidParameterError(
-            f"-o must be a folder or a label map ending in .png or .tif, got {printable(typed)}. "
-            "End the name of a new folder with /."
+            "-o must be a folder or a label map ending in .png, .tif or .nii.gz, got "
+            f"{printable(typed)}. End the name of a new folder with /."
         )
     return True
 

@@ -25,7 +25,7 @@ from gmmseg.io.scenes import band_files, open_scene, scene_image, stack_stem
 from gmmseg.io.source import Source
 from gmmseg.tiles import Scene
 
-__all__ = ["Input", "Stack", "find_inputs", "read_hints", "read_input", "stacked"]
+__all__ = ["Input", "Stack", "find_inputs", "read_hints", "read_input", "read_mask_of", "stacked"]
 
 STDIN = "-"
 _VOLUMES = ("ZYX", "ZYXC", "CZYX", "ZCYX")
@@ -82,6 +82,8 @@ class Input:
             return is_tiff(self.content)
         if is_remote(self.word):
             return True
+        if self.path.is_dir():  # of a DICOM series
+            return False
         with self.path.open("rb") as file:
             return is_tiff(file.read(4))
 
@@ -202,3 +204,8 @@ def read_hints(path: Path, args: Namespace) -> NDArray[Any]:
             "of one band (grey or palette): 0 = not known, from 1 the class."
         )
     return hints.data[..., 0]
+
+
+def read_mask_of(image: Image, word: str, options: ReadOptions) -> NDArray[Any]:
+    """The mask in the file `word`, for `image`."""
+    return read_mask(Path(word), image, options)

@@ -98,11 +98,19 @@ class _Job:
     ) -> tuple[Found, dict[str, Path]]:
         """All in memory."""
         image = read_input(source, self.args, self.reading, scene)
-        plan = self._checked_plan(source, destination, volume=image.ndim == 3)
+        plan = self._checked_plan(
+            source, destination, volume=image.ndim == 3, nifti=image.placement is not None
+        )
         with self.console.telling_of_compilation():
             segmentation = self._label(image)
             if segmentation.k < self.most_classes:
-                plan = self._plan(source, destination, segmentation.k, volume=image.ndim == 3)
+                plan = self._plan(
+                    source,
+                    destination,
+                    segmentation.k,
+                    volume=image.ndim == 3,
+                    nifti=image.placement is not None,
+                )
             write = _writer(segmentation, cog=self.args.cog)
             write_files(plan, write, overwrite=self.args.overwrite)
         return Found.of(segmentation), plan
@@ -117,15 +125,15 @@ class _Job:
             return streamer.run(scene, plan, self.modeller), plan
 
     def _checked_plan(
-        self, source: Input, destination: Destination, *, volume: bool
+        self, source: Input, destination: Destination, *, volume: bool, nifti: bool = False
     ) -> dict[str, Path]:
-        plan = self._plan(source, destination, self.most_classes, volume=volume)
+        plan = self._plan(source, destination, self.most_classes, volume=volume, nifti=nifti)
         check_not_an_input(plan.values(), _files_read(source, self.args))
         check_outputs(plan, overwrite=self.args.overwrite)
         return plan
 
     def _plan(
-        self, source: Input, destination: Destination, k: int, *, volume: bool
+        self, source: Input, destination: Destination, k: int, *, volume: bool, nifti: bool = False
     ) -> dict[str, Path]:
         plan = planned_outputs(
             destination.base,
@@ -133,6 +141,7 @@ class _Job:
             self.outputs,
             volume=volume,
             tiff=source.is_tiff,
+            nifti=nifti,
             labels=destination.labels,
             model=self.args.model_file,
         )

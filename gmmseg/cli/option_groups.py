@@ -147,8 +147,8 @@ def add_outputs(parser: ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="OUT",
-        help="a folder; for a single input also the name of the label map, ending in .png or "
-        ".tif, or - for standard output (default: beside the input)",
+        help="a folder; for a single input also the name of the label map, ending in .png, "
+        ".tif or .nii.gz, or - for standard output (default: beside the input)",
     )
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     group.add_argument(

@@ -23,6 +23,7 @@ __all__ = ["COMMANDS", "command_parser", "parse"]
 COMMANDS = {
     "segment": "segment images into k classes: label maps, overlays, soft masks",
     "batch": "segment many images in several processes, and go on after a crash",
+    "tissue": "cerebrospinal fluid, grey and white matter of a head, with volumes",
     "apply": "label images by a model: a label means the same in all of them",
     "fit": "fit one model to many images",
     "anomaly": "find what does not fit in images or tables",
@@ -50,6 +51,9 @@ _OPTIONAL_VALUES = {
     "--probabilities": ("tif", "npz", "png"),
     "--posteriors": ("tif", "npz", "png"),
 }
+
+#: Options whose value, a number, may be left out, and what then stands for it.
+_OPTIONAL_NUMBERS = {"--bias": "usual"}
 
 
 def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int], Namespace]:
@@ -119,6 +123,9 @@ def _plain(arguments: Sequence[str]) -> list[str]:
         if before in _OPTIONAL_VALUES and word not in _OPTIONAL_VALUES[before]:
             plain[-1] = f"{before}={_OPTIONAL_VALUES[before][0]}"
             plain.append(word)
+        elif before in _OPTIONAL_NUMBERS and not _is_number(word):
+            plain[-1] = f"{before}={_OPTIONAL_NUMBERS[before]}"
+            plain.append(word)
         elif before.startswith("--") and "=" not in before and _is_negative_number(word):
             plain[-1] = f"{before}={word}"
         else:
@@ -126,12 +133,16 @@ def _plain(arguments: Sequence[str]) -> list[str]:
     return plain + [_as_operand(word) for word in arguments[end + 1 :]]
 
 
-def _is_negative_number(word: str) -> bool:
+def _is_number(word: str) -> bool:
     try:
         float(word)
     except ValueError:
         return False
-    return word.startswith("-")
+    return True
+
+
+def _is_negative_number(word: str) -> bool:
+    return word.startswith("-") and _is_number(word)
 
 
 def _as_operand(word: str) -> str:

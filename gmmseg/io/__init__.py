@@ -5,6 +5,7 @@ Cheap to import: OpenCV, Pillow and tifffile are loaded when a file needs them.
 
 from gmmseg._files import printable, replacing, write_text
 from gmmseg.io.names import output_stem
+from gmmseg.io.nifti_writer import write_nifti
 from gmmseg.io.npz_writer import write_npz
 from gmmseg.io.options import ReadOptions
 from gmmseg.io.png_writer import encode_png, write_png
@@ -25,6 +26,7 @@ __all__ = [
     "read_image",
     "read_table",
     "replacing",
+    "write_nifti",
     "write_npz",
     "write_png",
     "write_table",

@@ -91,14 +91,16 @@ class _Shared:
 @contextmanager
 def _without_noise() -> Iterator[None]:
     """Silence Pillow and tifffile, and only them: others may want to warn meanwhile."""
-    log = logging.getLogger("tifffile")
+    logs = [logging.getLogger(name) for name in ("tifffile", "pydicom")]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(PIL|tifffile|rasterio)(\.|$)")
-        log.addFilter(_drop)
+        warnings.filterwarnings("ignore", module=r"(PIL|tifffile|rasterio|pydicom)(\.|$)")
+        for log in logs:
+            log.addFilter(_drop)
         try:
             yield
         finally:
-            log.removeFilter(_drop)
+            for log in logs:
+                log.removeFilter(_drop)
 
 
 def _drop(_: logging.LogRecord) -> bool:

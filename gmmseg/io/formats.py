@@ -9,7 +9,9 @@ from functools import partial
 
 from gmmseg.errors import UnsupportedFormatError
 from gmmseg.image import Image
+from gmmseg.io.dicom import dicom_header, read_dicom
 from gmmseg.io.header import Header
+from gmmseg.io.nifti import is_nifti, nifti_header, read_nifti
 from gmmseg.io.npy import npy_header, read_npy
 from gmmseg.io.options import ReadOptions
 from gmmseg.io.pictures import picture_header, read_picture
@@ -63,21 +65,21 @@ _FORMATS = (
     Format("NPY", rb"\x93NUMPY", npy_header, read_npy),
 )
 
-READABLE = ", ".join(known.name for known in _FORMATS)
+#: NIfTI keeps its magic far behind, and may be packed by gzip.
+_NIFTI = Format("NIfTI", rb"", nifti_header, read_nifti)
 
-#: What people try, and what it is called. NIfTI and DICOM come first: DICOM may begin with
-#: anything, TIFF included.
-_MEDICAL = (
-    (rb".{344}n[+i]1\0", "NIfTI"),
-    (rb".{4}n[+i]2\0\r\n\x1a\n", "NIfTI"),
-    (rb".{128}DICM", "DICOM"),
-)
+#: It may begin with anything, TIFF included, and so comes first.
+_DICOM = Format("DICOM", rb".{128}DICM", dicom_header, read_dicom)
+
+READABLE = ", ".join(known.name for known in (*_FORMATS, _NIFTI, _DICOM))
+
+#: What people try, and what it is called.
 _UNPACK = " Unpack it first."
 _OTHERS = (
     (rb"%PDF", "a PDF document", ""),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript (EPS)", ""),
     (rb"PK\x03\x04", "a zip archive (NPZ and OME-Zarr are such)", _UNPACK),
-    (rb"\x1f\x8b", "compressed by gzip", _UNPACK + " NIfTI (.nii.gz) is not supported yet."),
+    (rb"\x1f\x8b", "compressed by gzip, and not NIfTI (.nii.gz)", _UNPACK),
     (rb"BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd", "a compressed archive", _UNPACK),
     (rb"\x89HDF", "HDF5", ""),
     (rb"8BPS", "a Photoshop document", ""),
@@ -94,12 +96,10 @@ _OTHERS = (
 
 def format_of(source: Source) -> Format:
     """The format of the file, or `UnsupportedFormatError` with what it is instead."""
-    for magic, kind in _MEDICAL:
-        if _begins(source, magic):
-            raise UnsupportedFormatError(
-                f"{source.name} is a {kind} file, which is not supported yet (it needs the "
-                f"medical extra). Convert it to TIFF or NPY. gmmseg reads {READABLE}."
-            )
+    if _begins(source, _DICOM.magic):
+        return _DICOM
+    if is_nifti(source):
+        return _NIFTI
     for known in _FORMATS:
         if _begins(source, known.magic):
             return known

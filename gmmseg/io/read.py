@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from gmmseg._files import printable
 from gmmseg.errors import ImageWarning
 from gmmseg.image import Image
 from gmmseg.io.decoding import decoding
@@ -25,12 +28,12 @@ def read_image(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     """Read an image file.
 
     The format is known by the first bytes, whatever the file is called: PNG, JPEG, TIFF, BMP,
-    WebP, GIF, PBM/PGM/PPM/PFM and NPY. All bits are kept: 16-bit colour stays 16-bit.
+    WebP, GIF, PBM/PGM/PPM/PFM, NPY, NIfTI and DICOM. All bits are kept: 16-bit colour stays 16-bit.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        The file, or a folder with the files of one DICOM series.
     options : ReadOptions
         How to read it.
 
@@ -75,6 +78,8 @@ def read_image(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     >>> image.data.shape, image.data.dtype, image.colour
     ((4, 6, 1), dtype('uint16'), False)
     """
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        return _read_folder(Path(path), options)
     return _read(Source.of_path(path), options)
 
 
@@ -147,6 +152,16 @@ def image_info(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     with decoding(source.name):
         header = found.header(source, options)
     return {"name": source.name, "bytes": source.size} | header.as_dict()
+
+
+def _read_folder(folder: Path, options: ReadOptions) -> Image:
+    """The DICOM series in a folder."""
+    from gmmseg.io.dicom_series import read_series
+
+    remarks = Remarks()
+    with decoding(printable(folder)):
+        image = read_series(folder, options, remarks)
+    return replace(image, notes=tuple(remarks.notes))
 
 
 def _read(source: Source, options: ReadOptions) -> Image:

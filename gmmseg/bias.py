@@ -1,0 +1,351 @@
+"""Bias fields: smooth factors over an image, estimated together with a mixture and removed.
+
+Wells, Grimson, Kikinis and Jolesz (IEEE Trans. Med. Imaging 15 (1996) 429-442), Van Leemput, Maes,
+Vandermeulen and Suetens (ibid. 18 (1999) 885-896), Ashburner and Friston (NeuroImage 26 (2005)
+839-851). EM sees corrected rows and knows nothing of the field (docs/math.md, equations 90 to 94).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg._check import check_integer, check_real
+from gmmseg.errors import InvalidDataError
+from gmmseg.image import Image
+from gmmseg.mixture.em import fit_rows
+from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
+from gmmseg.splines import Splines
+
+__all__ = ["USUAL_SMOOTHNESS", "BiasField", "BiasOptions", "estimate_bias"]
+
+Array = NDArray[np.float64]
+
+#: In mm. On a T1 template fields of 40 % cost a Dice of .014 and less; at 100 mm .034, since more
+#: of the field stays; at 60 mm anatomy goes with it.
+USUAL_SMOOTHNESS = 70.0
+
+#: A cube of this share of the smoothness is averaged; one cube for each twice that length.
+_CUBE = 1 / 40
+
+#: The share of cubes that is looked at, those of least contrast: edges of tissues are mixtures of
+#: two, and how many there are differs from place to place. With half of the cubes the error on a
+#: brain with a field of 40 % fell from .042 to .040, and the loss of Dice from .034 to .019.
+_EVEN_SHARE = 0.5
+
+_EM_STEPS = 6
+_LEAST_CUBES = 100
+
+# A leap is at most so many times longer than the step before.
+_FARTHEST = 3.0
+_TINY = 1e-300
+_FIRST_STEPS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasOptions:
+    """How a bias field is estimated.
+
+    Attributes
+    ----------
+    smoothness : float
+        Waves of the field of this length, in the unit of the spacing (mm), are halved, longer ones
+        kept. 0 = no field is estimated.
+    gaussians : int
+        Gaussians of the values that the field goes by; need not be the number of classes.
+    rounds : int
+        Most rounds of EM and field.
+    tol : float
+        Rounds end when one changes the logarithm of the field by less (root mean square).
+    """
+
+    smoothness: float = 0.0
+    gaussians: int = 3
+    rounds: int = 20
+    tol: float = 1e-3
+
+    def __post_init__(self) -> None:
+        checked = {
+            "smoothness": check_real(self.smoothness, "smoothness", minimum=0.0),
+            "gaussians": check_integer(self.gaussians, "gaussians", minimum=1),
+            "rounds": check_integer(self.rounds, "rounds", minimum=1),
+            "tol": check_real(self.tol, "tol", minimum=0.0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def is_on(self) -> bool:
+        """False when no field is estimated."""
+        return self.smoothness > 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BiasField:
+    """A smooth factor for every pixel and band; its geometric mean over the used pixels is 1.
+
+    Attributes
+    ----------
+    coefficients : ndarray of shape (bands, ...)
+        Of the splines of the field's logarithm.
+    splines : Splines
+    rounds : int
+        How many were made.
+    converged : bool
+    range : tuple of float
+        Least and largest factor where the field was estimated.
+    """
+
+    coefficients: Array
+    splines: Splines
+    rounds: int
+    converged: bool
+    range: tuple[float, float]
+
+    def slabs(self, step: int = 1) -> Iterator[NDArray[np.float32]]:
+        """The field (n, ..., bands), so many planes (of a picture: rows) at once."""
+        for start in range(0, self.splines.shape[0], step):
+            logs = self.splines.slab(self.coefficients, slice(start, start + step))
+            yield np.exp(np.moveaxis(logs, 0, -1))
+
+    def values(self) -> NDArray[np.float32]:
+        """The field, of the shape of the image's data."""
+        return np.concatenate(list(self.slabs()))
+
+    def corrected(self, image: Image) -> Image:
+        """The image divided by the field, float32 (float64 where it was)."""
+        dtype = np.float64 if image.data.dtype == np.float64 else np.float32
+        data = np.empty(image.data.shape, dtype)
+        for part, stored, factor in zip(data, image.data, self.slabs(), strict=True):
+            np.divide(stored, factor[0], out=part, dtype=dtype)
+        low, high = self.range
+        note = f"divided by a bias field of {low:.2f} to {high:.2f}"
+        return replace(image, data=data, colour=False, notes=(*image.notes, note))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was found, as plain JSON values."""
+        return {
+            "rounds": self.rounds,
+            "converged": self.converged,
+            "least": self.range[0],
+            "largest": self.range[1],
+        }
+
+
+def estimate_bias(
+    image: Image, options: BiasOptions, *, rng: int = 0, threads: int | None = None
+) -> BiasField:
+    """Estimate the bias field of an image.
+
+    Every round takes EM steps over the values as they are corrected so far, and then the smooth
+    field under which they are most likely, by a weighted least squares step from the posteriors.
+    Values are means of small cubes on a coarse grid: the field is smooth, and fits of some ten
+    thousand values take a tenth of a second.
+
+    Parameters
+    ----------
+    image : Image
+        Values must be positive where it is used; each band has a field of its own.
+    options : BiasOptions
+    rng : int
+        Seed of the start of EM.
+    threads : int, optional
+
+    Returns
+    -------
+    BiasField
+
+    Raises
+    ------
+    InvalidDataError
+        When there are too few positive pixels, or the image is too large for so small a smoothness.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> scan = rng.choice([100.0, 200.0], (40, 40)) + rng.normal(0, 2, (40, 40))
+    >>> tilted = scan * np.linspace(0.8, 1.2, 40)
+    >>> field = estimate_bias(Image.from_array(tilted), BiasOptions(smoothness=40, gaussians=2))
+    >>> [round(float(v), 1) for v in field.values()[20, [0, 20, 39], 0]]
+    [0.8, 1.0, 1.2]
+    """
+    spacing = image.spacing or (1.0,) * image.ndim
+    sample = _Sample.of(image, spacing, options)
+    field = np.zeros((image.n_bands, *sample.splines.n_coefficients))
+    mixture: Mixture | None = None
+    n_rounds, change = 0, np.inf
+    em = EMOptions(max_iter=_FIRST_STEPS, tol=1e-5, reg_covar=1e-4, rng=rng)
+    leap = _Leap()
+    while n_rounds < options.rounds and change >= options.tol:
+        logs = sample.logs(field)
+        rows = (sample.values * np.exp(-logs)).astype(np.float32)
+        mixture = fit_rows(rows, options.gaussians, em, start=mixture, threads=threads).mixture
+        em = replace(em, max_iter=_EM_STEPS)
+        posterior = mixture.posterior(rows, threads=threads).astype(np.float64)
+        step = sample.fitted(logs, posterior, mixture) - field
+        change = float(np.sqrt(np.mean(np.square(sample.logs(step)))))
+        field = field + leap.of(step)
+        n_rounds += 1
+    factors = np.exp(sample.logs(field))
+    return BiasField(
+        coefficients=field,
+        splines=sample.splines,
+        rounds=n_rounds,
+        converged=change < options.tol,
+        range=(float(factors.min()), float(factors.max())),
+    )
+
+
+class _Leap:
+    """How far to go along a step, seeing how the last one has changed it.
+
+    Anderson's acceleration (J. ACM 12 (1965) 547-560) of depth 1: the posterior follows the field,
+    so a step alone goes too short where classes overlap, and just far enough where they do not.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Array, Array] | None = None
+
+    def of(self, step: Array) -> Array:
+        taken = step
+        if self._last is not None:
+            before, went = self._last
+            change = step - before
+            share = float(np.vdot(step, change)) / max(float(np.vdot(change, change)), _TINY)
+            taken = step - np.clip(share, -_FARTHEST, 1.0) * (went + change)
+        self._last = step, taken
+        return taken
+
+
+def _pull(x: Array, posterior: Array, mixture: Mixture, band: int) -> tuple[Array, Array]:
+    """First derivative of the log-likelihood by the log field at each row, and minus the expected
+    second (equation 92).
+    """
+    pull, weight = np.full(len(x), -1.0), np.full(len(x), 1.0)
+    for share, mean, covariance in zip(
+        posterior.T, mixture.means, mixture.full_covariances, strict=True
+    ):
+        precision = np.linalg.inv(covariance)[band]
+        pull += share * x[:, band] * ((x - mean) @ precision)
+        weight += share * np.square(x[:, band]) * precision[band]
+    return pull, weight
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sample:
+    """Means of even cubes on a coarse grid.
+
+    Attributes
+    ----------
+    values : ndarray of shape (N, bands)
+    where : ndarray of bool
+        Which cubes of the grid they are of.
+    share : float
+        How much of the box around the used pixels is used.
+    splines : Splines
+        Over that box, on the grid.
+    """
+
+    values: Array
+    where: NDArray[np.bool_]
+    share: float
+    splines: Splines
+
+    @classmethod
+    def of(cls, image: Image, spacing: tuple[float, ...], options: BiasOptions) -> _Sample:
+        size = [max(1, round(options.smoothness * _CUBE / s)) for s in spacing]
+        size = [min(n, length) for n, length in zip(size, image.shape, strict=True)]
+        box = _box_around(image)
+        cubes = _Cubes(image, box, size)
+        mean, contrast, used = cubes.moments()
+        if np.count_nonzero(used) < _LEAST_CUBES * image.n_bands:
+            raise InvalidDataError(
+                f"a bias field needs more pixels: only {np.count_nonzero(used)} cubes of {size} "
+                "pixels are used and positive throughout. Leave it out (--no-bias), or make it "
+                "less smooth."
+            )
+        splines = Splines.over(image.shape, spacing, box, options.smoothness, cubes.centres())
+        even = used & (contrast <= np.quantile(contrast[used], _EVEN_SHARE))
+        return cls(values=mean[even], where=even, share=float(used.mean()), splines=splines)
+
+    def logs(self, field: Array) -> Array:
+        """Logarithms of a field (N, bands), given its coefficients."""
+        return np.stack([self.splines.at(band, self.where) for band in field], axis=1)
+
+    def fitted(self, logs: Array, posterior: Array, mixture: Mixture) -> Array:
+        """Coefficients of the field of each band under the posterior, band after band."""
+        logs = logs.copy()
+        found = []
+        for band in range(logs.shape[1]):
+            corrected = self.values * np.exp(-logs)
+            pull, weight = _pull(corrected, posterior, mixture, band)
+            target = logs[:, band] + pull / weight
+            own = self.splines.fitted(self.where, target, weight, self.share)
+            values = self.splines.at(own, self.where)
+            centre = values.mean()  # a constant factor would be one of the means
+            logs[:, band] = values - centre
+            found.append(own - centre)  # the splines add up to 1
+        return np.stack(found)
+
+
+class _Cubes:
+    """Cubes of `size` pixels, twice as far apart, in a box of an image."""
+
+    def __init__(self, image: Image, box: tuple[slice, ...], size: list[int]) -> None:
+        self._image, self._box, self._size = image, box, size
+        lengths = [part.stop - part.start for part in box]
+        self._n = [
+            max(1, (length - s) // (2 * s) + 1) for length, s in zip(lengths, size, strict=True)
+        ]
+
+    def centres(self) -> list[Array]:
+        """Of the cubes along each axis, in pixels from the image's corner."""
+        return [
+            part.start + 2 * s * np.arange(n) + s / 2
+            for part, s, n in zip(self._box, self._size, self._n, strict=True)
+        ]
+
+    def moments(self) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Mean of each band, contrast, and whether a cube is used and positive throughout."""
+        image = self._image
+        total = np.zeros((*self._n, image.n_bands))
+        square = np.zeros_like(total)
+        used = np.ones(self._n, bool)
+        valid = image.usable(range(image.n_bands), complete=True)
+        for offset in np.ndindex(*self._size):
+            here = tuple(
+                slice(part.start + o, part.start + o + 2 * s * (n - 1) + 1, 2 * s)
+                for part, o, s, n in zip(self._box, offset, self._size, self._n, strict=True)
+            )
+            values = image.data[here].astype(np.float64)
+            used &= (values > 0).all(axis=-1)
+            if valid is not None:
+                used &= valid[here]
+                values[~valid[here]] = 0
+            total += values
+            square += np.square(values)
+        n = float(np.prod(self._size))
+        mean = total / n
+        variance = np.maximum(square / n - np.square(mean), 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            contrast = (variance / np.square(mean)).sum(axis=-1)
+        return mean, contrast, used
+
+
+def _box_around(image: Image) -> tuple[slice, ...]:
+    """The smallest box that holds all used pixels."""
+    valid = image.usable(range(image.n_bands), complete=True)
+    if valid is None:
+        return tuple(slice(0, n) for n in image.shape)
+    box = []
+    for axis in range(valid.ndim):
+        inside = np.flatnonzero(valid.any(axis=tuple(i for i in range(valid.ndim) if i != axis)))
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0))
+    if any(part.stop == part.start for part in box):
+        raise InvalidDataError("a bias field needs pixels: none may be used.")
+    return tuple(box)

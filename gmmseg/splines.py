@@ -1,0 +1,224 @@
+"""Smooth functions over a box: products of cubic B-splines, fitted under a penalty on bending.
+
+Eilers and Marx (Statist. Sci. 11 (1996) 89-121), with the integral of squared second derivatives
+(Duchon 1977) in the place of differences of coefficients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import comb, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmseg.errors import InvalidDataError
+
+__all__ = ["Splines"]
+
+Array = NDArray[np.float64]
+
+#: Knots for each wavelength that is halved: waves as short as two thirds of it can be followed.
+_KNOTS = 2.5
+
+#: The equations of more coefficients would take seconds.
+_MOST_COEFFICIENTS = 2500
+
+# Keeps the equations solvable where nothing was observed.
+_RIDGE = 1e-6
+
+#: Nodes and weights that integrate products of two cubic pieces exactly.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    """The splines along one axis.
+
+    Attributes
+    ----------
+    start, length : float
+        Where the knots begin, and how far they reach, in pixels.
+    extent : float
+        That length in physical units.
+    segments : int
+        Between knots; 0 = one constant.
+    centres : ndarray
+        Where the function is observed, in pixels.
+    """
+
+    start: float
+    length: float
+    extent: float
+    segments: int
+    centres: Array
+
+    @property
+    def n(self) -> int:
+        return self.segments + 3 if self.segments else 1
+
+    def basis(self, places: Array) -> Array:
+        """Values of the splines (places, n); beyond the ends as at the ends."""
+        if not self.segments:
+            return np.ones((len(places), 1))
+        t = np.clip((places - self.start) / self.length, 0, 1) * self.segments
+        return _cubic(t, self.segments, 0)
+
+    @cached_property
+    def observed(self) -> Array:
+        return self.basis(self.centres)
+
+    @cached_property
+    def grams(self) -> list[Array]:
+        """Mean over the axis of the products of all pairs, by the order of their derivatives."""
+        if not self.segments:
+            return [np.ones((1, 1)), np.zeros((1, 1)), np.zeros((1, 1))]
+        t = (np.arange(self.segments)[:, None] + (_NODES + 1) / 2).ravel()
+        weights = np.tile(_WEIGHTS / 2, self.segments) / self.segments
+        found = []
+        for order in range(3):
+            values = _cubic(t, self.segments, order) * (self.segments / self.extent) ** order
+            found.append((values.T * weights) @ values)
+        return found
+
+
+def _cubic(t: Array, segments: int, order: int) -> Array:
+    """Cubic B-splines (len(t), segments + 3) or their derivatives, at `t` in 0..segments."""
+    first = np.minimum(t.astype(int), segments - 1)
+    u = t - first
+    v = 1 - u
+    pieces = (
+        (v**3 / 6, 2 / 3 - u**2 * (1 + v) / 2, 2 / 3 - v**2 * (1 + u) / 2, u**3 / 6),
+        (-(v**2) / 2, u * (3 * u - 4) / 2, v * (4 - 3 * v) / 2, u**2 / 2),
+        (v, 3 * u - 2, 3 * v - 2, u),
+    )[order]
+    values = np.zeros((len(t), segments + 3))
+    for shift, piece in enumerate(pieces):
+        values[np.arange(len(t)), first + shift] = piece
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class Splines:
+    """Functions on the pixels of an image, and how they are fitted to values on a coarse grid.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the image.
+    wavelength : float
+        Waves of this length are halved by the penalty.
+    """
+
+    shape: tuple[int, ...]
+    wavelength: float
+    _axes: tuple[_Axis, ...]
+
+    @classmethod
+    def over(
+        cls,
+        shape: tuple[int, ...],
+        spacing: tuple[float, ...],
+        box: tuple[slice, ...],
+        wavelength: float,
+        centres: list[Array],
+    ) -> Splines:
+        """Splines over a box of an image, observed on the grid of `centres` (in pixels)."""
+        axes = []
+        for size, part, where in zip(spacing, box, centres, strict=True):
+            length = part.stop - part.start
+            extent = length * size
+            segments = 0 if len(where) == 1 else int(np.ceil(extent * _KNOTS / wavelength))
+            axes.append(_Axis(part.start, length, extent, segments, where))
+        n = prod(axis.n for axis in axes)
+        if n > _MOST_COEFFICIENTS:
+            raise InvalidDataError(
+                f"a field of smoothness {wavelength:g} would take {n} coefficients, more than "
+                f"{_MOST_COEFFICIENTS}. Make it smoother: BiasOptions(smoothness=) (--bias MM)."
+            )
+        return cls(tuple(shape), wavelength, tuple(axes))
+
+    @property
+    def n_coefficients(self) -> tuple[int, ...]:
+        """Along each axis."""
+        return tuple(axis.n for axis in self._axes)
+
+    @cached_property
+    def _penalties(self) -> tuple[Array, Array]:
+        """Mean over the box of the squared bending, in units of the wavelength, and of squares."""
+        orders = product(range(3), repeat=len(self._axes))
+        bent = [_times(order) * self._product(order) for order in orders if sum(order) == 2]
+        scale = (self.wavelength / (2 * np.pi)) ** 4
+        return scale * np.sum(bent, axis=0), self._product((0,) * len(self._axes))
+
+    def _product(self, order: tuple[int, ...]) -> Array:
+        grams = (axis.grams[k] for axis, k in zip(self._axes, order, strict=True))
+        product_of_axes: NDArray[Any] = np.ones((1, 1))
+        for gram in grams:
+            product_of_axes = np.kron(product_of_axes, gram)
+        return product_of_axes
+
+    def fitted(
+        self, where: NDArray[np.bool_], targets: Array, weights: Array, share: float
+    ) -> Array:
+        """Coefficients of the function nearest to targets, bent little (equation 93).
+
+        Parameters
+        ----------
+        where : ndarray of bool
+            Which points of the grid have a target.
+        targets, weights : ndarray of shape (N,)
+        share : float
+            How much of the box the targets stand for.
+        """
+        bending, mass = self._penalties
+        normal = self._normal(_on_grid(where, weights))
+        normal += weights.sum() * (bending / share + _RIDGE * mass)
+        right: NDArray[Any] = _on_grid(where, weights * targets)
+        for axis in self._axes:  # every product turns one axis to the end
+            right = np.tensordot(right, axis.observed, (0, 0))
+        found: Array = np.linalg.solve(normal, right.ravel())
+        return found.reshape(self.n_coefficients)
+
+    def _normal(self, weights: Array) -> Array:
+        """Sums over the grid of the products of all pairs, (n, n)."""
+        ndim = len(self._axes)
+        sums: NDArray[Any] = weights
+        for axis in self._axes:
+            basis = axis.observed
+            pairs = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), -1)
+            sums = np.tensordot(sums, pairs, (0, 0))
+        sums = sums.reshape([n for axis in self._axes for n in (axis.n, axis.n)])
+        order = (*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))
+        n = prod(self.n_coefficients)
+        return sums.transpose(order).reshape(n, n)
+
+    def at(self, coefficients: Array, where: NDArray[np.bool_]) -> Array:
+        """Values at the points of the grid where `where` is true."""
+        values = coefficients
+        for axis in self._axes:
+            values = np.tensordot(values, axis.observed, (0, 1))
+        return values[where]
+
+    def slab(self, coefficients: Array, along: slice) -> NDArray[np.float32]:
+        """Values (functions, n, ...) at the pixels of a part of the image's first axis."""
+        places: list[Array] = [np.arange(n) + np.float64(0.5) for n in self.shape]
+        places[0] = places[0][along]
+        values = coefficients.astype(np.float32)
+        for axis, where in zip(self._axes, places, strict=True):
+            values = np.tensordot(values, axis.basis(where).astype(np.float32), (1, 1))
+        return values
+
+
+def _times(order: tuple[int, ...]) -> int:
+    """How often a mixed second derivative occurs: ``f_xy`` twice, ``f_xx`` once."""
+    return prod(comb(2 - sum(order[:i]), k) for i, k in enumerate(order))
+
+
+def _on_grid(where: NDArray[np.bool_], values: Array) -> Array:
+    grid = np.zeros(where.shape)
+    grid[where] = values
+    return grid
