@@ -40,7 +40,7 @@ def write_folder(path, *, entropy=True, model=True):
         source = inputs / name
         source.parent.mkdir(parents=True, exist_ok=True)
         write_png(source, picture)
-        seg = gmmseg.segment(source, k=2)
+        seg = gmmseg.segment(source, 2, "plain")
         plan = planned_outputs(out / Path(name).with_suffix(""), 2, options)
         write_outputs(seg, plan)
         plan["json"] = Path(f"{out / Path(name).with_suffix('')}_summary.json")

@@ -59,7 +59,7 @@ def statuses():
 
 
 def test_a_folder_from_its_images_to_its_tables(run, folder):
-    done = batch(run, "-k", 3)
+    done = batch(run, "-k", 3, "--preset", "plain")
     assert (done.status, done.out) == (0, "")
     assert "3 images in" in done.err
     stems = ["p0", "p1", "sub/p2"]
@@ -85,7 +85,7 @@ def test_the_record_is_as_documented(run, folder):
     assert header["record"] == "gmmseg-run"
     assert header["root"] == str(folder / "scans")
     assert (header["files"], header["mode"], header["k"], header["model"]) == (3, "each", 3, None)
-    assert header["options"]["segment"]["preset"] == "plain"
+    assert header["options"]["segment"]["preset"] == "auto"
     for line in lines:
         assert line["status"] == "ok"
         assert line["settings"] == header["settings"]

@@ -35,7 +35,7 @@ def scene(seed, gain=1.0, offset=0.0, shares=(1 / 3, 1 / 3, 1 / 3)):
 
 @pytest.fixture(scope="module")
 def reference():
-    return gmmseg.fit([scene(0)[0]], k=3)
+    return gmmseg.fit([scene(0)[0]], 3, "plain")
 
 
 def rows_of(picture, model):
@@ -148,7 +148,7 @@ def test_matching_undoes_any_permutation(reference, order):
 
 def test_classes_that_all_moved_keep_their_order():
     """Each by one place: a distance with an upper limit would match the far ones crosswise."""
-    model = gmmseg.fit([scene(0)[0][..., 0]], k=3)
+    model = gmmseg.fit([scene(0)[0][..., 0]], 3, "plain")
     mean = np.array([[10.0], [20.0], [30.0]])
     one = Mixture(weights=[1 / 3] * 3, means=mean, covariances=np.ones((3, 1, 1)))
     moved = replace(model, mixture=replace(one, means=mean + 10))
@@ -161,7 +161,9 @@ def test_a_class_of_several_gaussians_is_one_gaussian():
         means=[[0.0], [10.0], [50.0]],
         covariances=[[[1.0]], [[4.0]], [[9.0]]],
     )
-    model = replace(gmmseg.fit([scene(0)[0][..., 0]], k=3), mixture=mixture, labels=(1, 1, 2))
+    model = replace(
+        gmmseg.fit([scene(0)[0][..., 0]], 3, "plain"), mixture=mixture, labels=(1, 1, 2)
+    )
     found = class_mixture(model)
     X, component = mixture.sample(200_000, rng=0)
     first = X[component < 2]
@@ -187,10 +189,10 @@ def test_a_class_without_pixels_has_no_shift(reference):
 
 
 def test_what_cannot_be_matched(reference):
-    two = gmmseg.fit([scene(0)[0]], k=2)
+    two = gmmseg.fit([scene(0)[0]], 2, "plain")
     with pytest.raises(InvalidDataError, match="the image has 2 classes, the reference 3"):
         matched(two, reference)
-    grey = gmmseg.fit([scene(0)[0][..., 0]], k=3)
+    grey = gmmseg.fit([scene(0)[0][..., 0]], 3, "plain")
     with pytest.raises(InvalidDataError, match=r"the reference has .*cannot be matched"):
         matched(grey, reference)
 

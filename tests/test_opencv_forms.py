@@ -32,7 +32,7 @@ def scene(shape=(40, 60)):
 
 @pytest.fixture(scope="module")
 def seg():
-    return gmmseg.segment(scene(), 2)
+    return gmmseg.segment(scene(), 2, "plain")
 
 
 @given(MASKS, st.sampled_from([4, 8]))

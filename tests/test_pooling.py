@@ -32,7 +32,7 @@ def parts(pictures, options=PLAIN, most=100_000):
 def test_with_all_rows_it_is_the_model_of_all_images():
     pictures = [picture(seed) for seed in range(3)]
     found = fit_pooled(parts(pictures), 3, PLAIN)
-    expected = gmmseg.fit(pictures, k=3)
+    expected = gmmseg.fit(pictures, 3, "plain")
     np.testing.assert_allclose(found.mixture.means, expected.mixture.means, rtol=1e-6)
     np.testing.assert_allclose(found.mixture.weights, expected.mixture.weights, rtol=1e-6)
     assert (found.features, found.labels) == (expected.features, expected.labels)
@@ -44,7 +44,7 @@ def test_with_some_rows_it_is_near_to_it():
     some = parts(pictures, most=300)
     assert all(len(part.features) <= 300 for part in some)
     assert all(part.weights.sum() == pytest.approx(2000) for part in some)
-    found, expected = fit_pooled(some, 3, PLAIN), gmmseg.fit(pictures, k=3)
+    found, expected = fit_pooled(some, 3, PLAIN), gmmseg.fit(pictures, 3, "plain")
     np.testing.assert_allclose(found.mixture.means, expected.mixture.means, atol=2)
 
 

@@ -25,7 +25,7 @@ WIDE = """
 def folder(tmp_path_factory):
     out = write_folder(tmp_path_factory.mktemp("browser"))
     write_report(out)
-    seg = gmmseg.segment(out.parent / "in" / HOSTILE, k=2)
+    seg = gmmseg.segment(out.parent / "in" / HOSTILE, 2, "plain")
     write_image_report(seg, out / "single.html")
     return out
 

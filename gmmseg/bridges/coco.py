@@ -44,7 +44,7 @@ def coco_annotations(
 
     Examples
     --------
-    >>> (found,) = annotations(np.array([[0, 3, 3]]), polygons=True)
+    >>> (found,) = coco_annotations(np.array([[0, 3, 3]]), polygons=True)
     >>> found["category_id"], found["bbox"], found["segmentation"]
     (3, [1, 0, 2, 1], [[3, 0, 3, 1, 1, 1, 1, 0]])
     """

@@ -31,6 +31,7 @@ from gmmseg.folder_modes import DriftOptions
 from gmmseg.io import ReadOptions, printable
 from gmmseg.model import load_model
 from gmmseg.outputs import OutputOptions
+from gmmseg.presets import AUTOMATIC
 
 __all__ = ["add_arguments", "run"]
 
@@ -151,6 +152,8 @@ def run(args: Namespace) -> int:
     if plan.left_out:
         names = ", ".join(printable(name) for name in plan.left_out)
         console.say(f"left out, being outputs of other inputs: {names}")
+    if args.mode != EACH and args.preset == AUTOMATIC:
+        args.preset = "plain"  # means of colours can be followed from image to image
     settings = BatchSettings(
         k=args.k,
         options=segment_options.segment_options(args),
