@@ -11,15 +11,13 @@ from numpy.typing import ArrayLike
 
 from gmmseg._check import check_integer
 from gmmseg.autocorrelation import effective_number
-from gmmseg.bias import BiasField, estimate_bias
-from gmmseg.bridges.nibabel import from_nibabel, is_nibabel
 from gmmseg.enlarged import EnlargedSegmentation
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
+from gmmseg.given import ImageLike, as_image, resolved, without_bias
 from gmmseg.hints import MOST_CLASSES, Guidance, around_box
 from gmmseg.image import Image
-from gmmseg.io.data_arrays import image_of_data_array, is_data_array
 from gmmseg.many_images import common_spec, joined, provenance
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
@@ -46,8 +44,6 @@ __all__ = [
     "select_k",
 ]
 
-#: What the doors take: an Image, an array, or the path of a file.
-ImageLike = Image | ArrayLike | str | os.PathLike[str]
 
 #: In the place of the number of classes: choose it.
 AUTO = "auto"
@@ -119,9 +115,9 @@ def segment(
     """
     picture = as_image(image, mask, spacing, axes)
     options = options_for(options, picture, boxed=box is not None)
-    picture, bias = _without_bias(picture, options, threads)
+    picture, bias = without_bias(picture, options, threads)
     guided = hints is not None or box is not None  # by what is known of single pixels
-    options = _resolved(options, [picture], fine=guided)
+    options = resolved(options, [picture], fine=guided)
     coarse = on_working_grid(picture, options.features)
     rows = pixel_rows(coarse, options.features)
     guidance = Guidance.of(rows, k, hints, box, options.box)
@@ -177,8 +173,8 @@ def fit(
     if not pictures:
         raise InvalidParameterError("images must be a sequence of at least one image.")
     chosen = options_for(options, pictures[0])
-    pictures = [_without_bias(picture, chosen, threads)[0] for picture in pictures]
-    options = _resolved(chosen, pictures)
+    pictures = [without_bias(picture, chosen, threads)[0] for picture in pictures]
+    options = resolved(chosen, pictures)
     coarse = [on_working_grid(picture, options.features) for picture in pictures]
     rows = [pixel_rows(picture, options.features) for picture in coarse]
     model, _ = model_of_rows(coarse, rows, k, options, threads, callback)
@@ -226,8 +222,8 @@ def select_k(
     """
     picture = as_image(image, mask, None, axes)
     chosen = options_for(options, picture)
-    picture, _ = _without_bias(picture, chosen, threads)
-    options = _resolved(chosen, [picture])
+    picture, _ = without_bias(picture, chosen, threads)
+    options = resolved(chosen, [picture])
     selection = options.selection
     if k_range is not None:
         selection = replace(selection, k_range=tuple(k_range))
@@ -265,52 +261,6 @@ def apply(
     rows = pixel_rows(coarse, model.features)
     found = Segmentation(image=coarse, model=model, warnings=(), _rows=rows, _threads=threads)
     return _at_full_size(found, picture)
-
-
-def as_image(
-    image: ImageLike,
-    mask: ArrayLike | None,
-    spacing: float | Sequence[float] | None,
-    axes: str | None,
-) -> Image:
-    """The image that a door was given, whatever it was given as."""
-    if isinstance(image, str | os.PathLike):
-        from gmmseg.io import ReadOptions, read_image
-
-        picture = read_image(image, ReadOptions(axes=axes))
-    elif isinstance(image, Image):
-        if axes is not None:
-            raise InvalidParameterError("axes belongs to arrays and files: an Image has its own.")
-        picture = image
-    elif is_data_array(image):
-        if axes is not None:
-            raise InvalidParameterError("axes belongs to arrays: a DataArray names its dimensions.")
-        picture = image_of_data_array(image)
-    elif is_nibabel(image):
-        picture = from_nibabel(image)
-    else:
-        picture = Image.from_array(image, axes=axes)
-    if spacing is not None:
-        picture = picture.with_spacing(spacing)
-    return picture if mask is None else picture.with_mask(mask)
-
-
-def _without_bias(
-    image: Image, options: SegmentOptions, threads: int | None
-) -> tuple[Image, BiasField | None]:
-    """The image that is segmented, and the field that was taken out of it."""
-    if not options.bias.is_on:
-        return image, None
-    field = estimate_bias(image, options.bias, rng=options.em.rng, threads=threads)
-    return field.corrected(image), field
-
-
-def _resolved(
-    options: SegmentOptions, images: list[Image], *, fine: bool = False
-) -> SegmentOptions:
-    """The options with features that suit the images; `fine` keeps to single pixels."""
-    spec = common_spec(images, options.features)
-    return replace(options, features=replace(spec, working_pixels=0) if fine else spec)
 
 
 def _at_full_size(found: Segmentation, picture: Image) -> Segmentation:

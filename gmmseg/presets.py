@@ -184,6 +184,14 @@ class ChangedPreset:
         """The options for an image."""
         return self._changed(options_for(self.preset, image, boxed=self.boxed))
 
+    def of_stream(self, look: Image) -> SegmentOptions:
+        """The options for a scene that is read strip by strip, of which this is a look.
+
+        "auto" is then "plain": a field inside EM and textures need the image in one place.
+        """
+        automatic = self.preset == AUTOMATIC
+        return (replace(self, preset="plain") if automatic else self)(look)
+
     def _changed(self, options: SegmentOptions) -> SegmentOptions:
         parts = {
             name: replace(getattr(options, name), **fields) for name, fields in self.changes.items()

@@ -42,7 +42,9 @@ def test_any_tile_gives_the_same(tmp_path, run, scene, smooth):
             continue  # the field would not fit into so little
         out = tmp_path / f"{i}.tif"
         memory = ("--memory", "250MB", *more[2:]) if smooth and more else more
-        done = run("segment", scene, "-k", 3, "-o", out, "--json", *smooth, *memory)
+        done = run(
+            "segment", scene, "-k", 3, "-o", out, "--json", "--preset", "plain", *smooth, *memory
+        )
         assert done.status == 0, done.err
         summary = json.loads(done.out)
         assert ("read strip by strip" in summary["notes"]) is bool(more)

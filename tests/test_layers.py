@@ -74,6 +74,7 @@ LAYERS = (
     ("tissue.py", 4),
     ("tissue_files.py", 4),
     ("presets.py", 4),
+    ("given.py", 4),
     ("pipeline.py", 4),
     ("diagnosis.py", 4),
     ("outputs.py", 4),

@@ -204,7 +204,7 @@ def test_export_on_the_command_line(tmp_path, run):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--to", "a.txt"], r"end it in .gpkg, .geojson or .csv"),
+        (["--to", "a.txt"], r".gpkg, .geojson, .csv"),
         (["--to", "a.gpkg", "--zones", "z.gpkg"], "--zones belongs to tables"),
     ],
 )

@@ -115,7 +115,7 @@ def run(args: Namespace) -> int:
     suffix = Path(args.output).suffix.lower()
     of_maps = suffix in (*VECTORS, _TABLE)
     if not of_maps:
-        format_of(args.output)
+        _check_format(args.output)
     if args.zones and suffix != _TABLE:
         raise InvalidParameterError("--zones belongs to tables: end the name of --to in .csv.")
     paths = [source.path for source in find_inputs(args.inputs)]
@@ -137,6 +137,14 @@ def run(args: Namespace) -> int:
             )
             export_labels(inputs, args.output, options, overwrite=args.overwrite)
     return 0
+
+
+def _check_format(output: str) -> None:
+    try:
+        format_of(output)
+    except InvalidParameterError as error:
+        endings = ", ".join((*VECTORS, _TABLE))
+        raise InvalidParameterError(f"{error} Polygons and tables: {endings}.") from error
 
 
 def _export_map(args: Namespace, inputs: Sequence[Path], console: Console, *, table: bool) -> None:

@@ -88,7 +88,7 @@ def _fitted(
                 "the scenes are too large for the memory allowed and would be streamed, which "
                 "goes neither with other images nor with --mask and --spacing. Raise --memory."
             )
-        chosen = options(known[0].look(_LOOK))
+        chosen = options.of_stream(known[0].look(_LOOK))
         with console.telling_of_compilation(), console.iterations() as callback:
             model, warnings = fit_scenes(
                 known, args.k, chosen, stream, threads=args.threads, callback=callback

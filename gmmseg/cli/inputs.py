@@ -96,7 +96,13 @@ class Input:
     def scene(self, args: Namespace, options: ReadOptions) -> Scene | None:
         """The raster on earth that it is, opened; None when it is none."""
         chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
-        if self.path is None or options.axes or options.indexed or options.frame is not None:
+        if (
+            self.path is None
+            or self.path.is_dir()
+            or options.axes
+            or options.indexed
+            or options.frame is not None
+        ):
             return None
         if not is_remote(self.word):
             source = Source.of_path(self.path)

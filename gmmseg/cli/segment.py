@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
         lambda scene, stream, callback: fit_scenes(
             [scene],
             args.k,
-            options(scene.look(_LOOK)),
+            options.of_stream(scene.look(_LOOK)),
             stream,
             threads=args.threads,
             callback=callback,

@@ -6,9 +6,10 @@ Groups as in `option_groups`: an argument for each field of a dataclass, with it
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace, _ArgumentGroup
-from dataclasses import fields, replace
+from dataclasses import fields
 
-from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions
+from gmmseg.bias import BiasOptions
+from gmmseg.cli.bias_options import add_bias
 from gmmseg.cli.values import (
     area,
     comma_separated,
@@ -29,7 +30,6 @@ from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import METHODS, SmoothingOptions
 
 __all__ = [
-    "add_bias",
     "add_classes",
     "add_em",
     "add_features",
@@ -38,7 +38,6 @@ __all__ = [
     "add_regions",
     "add_selection",
     "add_smoothing",
-    "changed_bias",
     "segment_options",
 ]
 
@@ -144,37 +143,6 @@ def add_merging(parser: ArgumentParser) -> None:
         default=default.merge_touching,
         help="weigh this by the share of the border that two have in common in the image",
     )
-
-
-def add_bias(parser: ArgumentParser) -> None:
-    """`BiasOptions`."""
-    group = parser.add_argument_group("bias field: a smooth factor over the image")
-    either = group.add_mutually_exclusive_group()
-    either.add_argument(
-        "--bias",
-        metavar="MM",
-        nargs="?",
-        type=_smoothness,
-        const=USUAL_SMOOTHNESS,
-        default=SUPPRESS,
-        help="estimate and remove it; waves shorter than this length, in the unit of the spacing, "
-        "are taken for anatomy (if no value is given: %(const)g)",
-    )
-    either.add_argument(
-        "--no-bias", dest="bias", action="store_const", const=0.0, default=SUPPRESS,
-        help="leave it as it is",
-    )  # fmt: skip
-
-
-def _smoothness(word: str) -> float:
-    return USUAL_SMOOTHNESS if word == "usual" else float(word)
-
-
-def changed_bias(args: Namespace, preset: BiasOptions) -> BiasOptions:
-    """The options of a bias field with the smoothness that was asked for."""
-    if not hasattr(args, "bias"):
-        return preset
-    return replace(preset, smoothness=args.bias)
 
 
 def add_selection(parser: ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gmmseg.cli import option_groups as groups
-from gmmseg.cli import segment_options
+from gmmseg.cli.bias_options import add_bias, changed_bias
 from gmmseg.cli.console import Console
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.each import run_each
@@ -70,7 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     _add_outputs(parser)
     groups.add_threads(parser)
-    segment_options.add_bias(parser)
+    add_bias(parser)
     groups.add_messages(parser)
 
 
@@ -162,7 +162,7 @@ def run(args: Namespace) -> int:
 
 def _options_of(args: Namespace) -> TissueOptions:
     default = TissueOptions(contrast=args.kind, beta=args.beta)
-    return replace(default, bias=segment_options.changed_bias(args, default.bias))
+    return replace(default, bias=changed_bias(args, default.bias))
 
 
 def _base_of(args: Namespace, source: Input) -> str:

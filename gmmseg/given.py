@@ -1,0 +1,66 @@
+"""What the doors are given: any kind of image, made ready to be looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from numpy.typing import ArrayLike
+
+from gmmseg.bias import BiasField, estimate_bias
+from gmmseg.bridges.nibabel import from_nibabel, is_nibabel
+from gmmseg.errors import InvalidParameterError
+from gmmseg.image import Image
+from gmmseg.io.data_arrays import image_of_data_array, is_data_array
+from gmmseg.many_images import common_spec
+from gmmseg.options import SegmentOptions
+
+__all__ = ["ImageLike", "as_image", "resolved", "without_bias"]
+
+#: What the doors take: an Image, an array, or the path of a file.
+ImageLike = Image | ArrayLike | str | os.PathLike[str]
+
+
+def as_image(
+    image: ImageLike,
+    mask: ArrayLike | None,
+    spacing: float | Sequence[float] | None,
+    axes: str | None,
+) -> Image:
+    """The image that a door was given, whatever it was given as."""
+    if isinstance(image, str | os.PathLike):
+        from gmmseg.io import ReadOptions, read_image
+
+        picture = read_image(image, ReadOptions(axes=axes))
+    elif isinstance(image, Image):
+        if axes is not None:
+            raise InvalidParameterError("axes belongs to arrays and files: an Image has its own.")
+        picture = image
+    elif is_data_array(image):
+        if axes is not None:
+            raise InvalidParameterError("axes belongs to arrays: a DataArray names its dimensions.")
+        picture = image_of_data_array(image)
+    elif is_nibabel(image):
+        picture = from_nibabel(image)
+    else:
+        picture = Image.from_array(image, axes=axes)
+    if spacing is not None:
+        picture = picture.with_spacing(spacing)
+    return picture if mask is None else picture.with_mask(mask)
+
+
+def resolved(options: SegmentOptions, images: list[Image], *, fine: bool = False) -> SegmentOptions:
+    """The options with features that suit the images; `fine` keeps to single pixels."""
+    spec = common_spec(images, options.features)
+    return replace(options, features=replace(spec, working_pixels=0) if fine else spec)
+
+
+def without_bias(
+    image: Image, options: SegmentOptions, threads: int | None
+) -> tuple[Image, BiasField | None]:
+    """The image that is segmented, and the field that was taken out of it."""
+    if not options.bias.is_on:
+        return image, None
+    field = estimate_bias(image, options.bias, rng=options.em.rng, threads=threads)
+    return field.corrected(image), field
