@@ -356,3 +356,12 @@ def test_97_of_100(run, folder, monkeypatch):
     assert "crash.png: the process that worked on it died: signal 6 (SIGABRT)" in told
     assert len(list((folder / "out").rglob("*_labels.png"))) == 97
     assert not [name for name in names(folder / "out") if "/." in f"/{name}"]
+
+
+def test_a_report_in_the_end(run, folder):
+    done = batch(run, "-k", 3, "--report", "--entropy")
+    assert (done.status, "out/report.html" in done.err) == (0, True)
+    page = (folder / "out/report.html").read_text(encoding="utf-8")
+    assert "sub/p2.png" in page
+    batch(run, "-k", 3, "--report", "--resume")  # a page that exists is made anew
+    assert (folder / "out/report.html").exists()

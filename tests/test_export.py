@@ -84,7 +84,8 @@ def folder(tmp_path, monkeypatch):
 def test_coco_of_several_label_maps(folder, run):
     words = ["photo_labels.png", "scan_labels.tif", "--to", "set_coco.json", "--min-pixels", "3"]
     done = run("export", *words, "--names", "soil,water")
-    assert (done.status, done.out, done.err) == (0, "", "")
+    assert (done.status, done.out) == (0, "")
+    assert done.err in ("", "compiling kernels, first run only ...\n")
     coco = COCO("set_coco.json")
     assert [image["file_name"] for image in coco.loadImgs([1, 2])] == [
         "photo.png", "scan_labels.tif",

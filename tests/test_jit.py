@@ -158,7 +158,8 @@ def test_machine_code_gives_what_numba_gives(number):
     for one, other in zip(arrays_of(args), arrays_of(again), strict=True):
         assert one.dtype == other.dtype
         # the C entry is another caller, for which LLVM may choose another order of the sums
-        np.testing.assert_allclose(one, other, rtol=1e-5 if one.dtype == "f4" else 1e-11)
+        # within a block, which are of float32
+        np.testing.assert_allclose(one, other, rtol=1e-5 if one.dtype == "f4" else 1e-6)
 
 
 class Pair(NamedTuple):

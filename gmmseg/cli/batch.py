@@ -101,6 +101,12 @@ def _add_run(parser: ArgumentParser) -> None:
         action="store_true",
         help="tell what would be written where, and do nothing",
     )
+    group.add_argument(
+        "--report",
+        action="store_true",
+        help="in the end also a page over all images, report.html in OUT; with --entropy it shows "
+        "where to look twice",
+    )
 
 
 def _add_modes(parser: ArgumentParser) -> None:
@@ -170,7 +176,20 @@ def run(args: Namespace) -> int:
         return _tell_plan(plan, console)
     with _ended_by_sigterm(), _Watcher(console, json=args.json) as watcher:
         result = run_batch(plan, settings, batch, watcher)
-    return _tell(result, plan, console)
+    status = _tell(result, plan, console)
+    if args.report:
+        _write_report(plan, console)
+    return status
+
+
+def _write_report(plan: BatchPlan, console: Console) -> None:
+    from gmmseg.report import write_report
+
+    with console.telling_of_compilation(), console.share_of("report") as tell:
+        path = write_report(
+            plan.output, overwrite=True, progress=lambda done, of_all: tell(done / of_all)
+        )
+    console.say(printable(path))
 
 
 def _tell_plan(plan: BatchPlan, console: Console) -> int:
