@@ -365,3 +365,14 @@ def test_a_report_in_the_end(run, folder):
     assert "sub/p2.png" in page
     batch(run, "-k", 3, "--report", "--resume")  # a page that exists is made anew
     assert (folder / "out/report.html").exists()
+
+
+def test_a_report_of_maps_on_earth(run, folder):
+    rasterio = pytest.importorskip("rasterio")
+    place = rasterio.Affine(10, 0, 4e5, 0, -10, 5e6)
+    about = {"driver": "GTiff", "width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8"}
+    with rasterio.open("scans/scene.tif", "w", crs="EPSG:32633", transform=place, **about) as file:
+        file.write(np.moveaxis(picture(7), -1, 0))
+    done = batch(run, "-k", 3, "--report")
+    assert done.status == 0
+    assert "cannot be shown" not in (folder / "out/report.html").read_text(encoding="utf-8")

@@ -273,7 +273,7 @@ def _address(path: str) -> str:
 
 def _map(found: _Folder, outputs: Mapping[str, Any], kind: str) -> NDArray[Any] | None:
     path = found.output(outputs.get(kind))
-    return None if path is None else read_image(path).data[..., 0]
+    return None if path is None else read_image(path, ReadOptions(indexed=True)).data[..., 0]
 
 
 def _image(found: _Folder, name: str, labels: NDArray[Any]) -> tuple[Image | None, str]:
