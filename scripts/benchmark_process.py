@@ -84,15 +84,16 @@ def main() -> None:
         subprocess.run([sys.executable, __file__, "--make", name], check=True)
         for kind in KINDS:
             path = folder / f"photo.{kind}"
-            segment = [sys.executable, "-m", "gmmseg", "segment", str(path), "-k", "3",
-                       "--preset", "plain", "-q", "--overwrite",
-                       "-o", str(folder / "out")]  # fmt: skip
+            default = [sys.executable, "-m", "gmmseg", "segment", str(path), "-k", "3",
+                       "-q", "--overwrite", "-o", str(folder / "out")]  # fmt: skip
+            segment = [*default, "--preset", "plain"]
             commands = {
                 "floor: OpenCV reads, thresholds, writes": [
                     sys.executable, "-c", FLOOR, str(path), str(folder / "floor.png")
                 ],
                 "`gmmseg segment -k 3 --preset plain --no-overlay`": [*segment, "--no-overlay"],
                 "`gmmseg segment -k 3 --preset plain`": segment,
+                "`gmmseg segment -k 3` (preset photo)": default,
             }  # fmt: skip
             floor = None
             for label, command in commands.items():

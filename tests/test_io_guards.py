@@ -377,6 +377,14 @@ def test_any_bytes_behind_a_magic(tail, name):
         read_bytes(good_files()[name][:8] + tail, name, ReadOptions(max_pixels=10**6))
 
 
+@pytest.mark.parametrize("gap", [b" ", b"\n", b" \t", b"# a comment\n", b"#\n \n"])
+@pytest.mark.parametrize("begin", [b"P5", b"P5 3", b"P5 3 4"])
+def test_long_gaps_in_a_header_are_passed_at_once(gap, begin):
+    """A header of blanks once took for ever."""
+    with pytest.raises(GmmsegError):  # malformed, or of no format that is known
+        read_bytes(begin + gap * 1000 + b"x", "blanks.pgm")
+
+
 # --- names of outputs --------------------------------------------------------------------------
 
 

@@ -21,7 +21,8 @@ from gmmseg.io.source import Source
 
 __all__ = ["pnm_header", "read_pnm"]
 
-_GAP = rb"(?:\s+|#[^\n\r]*[\n\r])+"
+# Possessive: what has matched is not tried in other ways, which takes for ever in long gaps.
+_GAP = rb"(?:\s++|#[^\n\r]*+[\n\r])++"
 _SIZES = re.compile(rb"P[1-6fF]" + _GAP + rb"(\d{1,10})" + _GAP + rb"(\d{1,10})")
 _LAST_FIELD = re.compile(_GAP + rb"([-+0-9.eE]{1,30})")
 _TEXT = {b"1": 1, b"2": 1, b"3": 3}
