@@ -25,7 +25,7 @@ __all__ = ["bands_are_equal", "for_brain", "for_nuclei", "noise_share", "separat
 _STAINED = FeatureSpec(colour_space="lb")
 
 #: Powers of grey that are compared where the background is dark: light counts. The likelihood,
-#: with the power's Jacobian, prefers the least power in 24 of 27 pictures, and so tells nothing.
+#: with the power's Jacobian, prefers the least power nearly always, and so tells nothing.
 _POWERS = (0.5, 0.75)
 
 #: Sigma in pixels of the surroundings, and how much better they have to separate the classes: on

@@ -20,6 +20,7 @@ from gmmseg._optional import import_optional
 from gmmseg.errors import InvalidDataError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
+from gmmseg.labels import label_dtype
 from gmmseg.mixture.em import Callback
 from gmmseg.mixture.rows import Frame
 from gmmseg.mixture.scattered import BLOCK, Parts, PartWork, ready_rows
@@ -30,6 +31,7 @@ from gmmseg.pixels import PixelRows, rows_of_values
 from gmmseg.scattered_scenes import ScatteredOptions, ScatteredScene, scattered_scene
 from gmmseg.segmentation import Segmentation
 from gmmseg.streaming import (
+    LOOK,
     StreamOptions,
     check_streamable,
     margin_of,
@@ -43,8 +45,6 @@ from gmmseg.used_pixels import used_values
 __all__ = ["ScatteredOptions", "apply", "fit"]
 
 _OPTIONS, _READING, _STREAM = SegmentOptions(), ScatteredOptions(), StreamOptions()
-
-_LOOK = 1 << 20
 
 #: Sums that are added in one task: eight at once make a tree of few levels.
 _BRANCHES = 8
@@ -97,7 +97,7 @@ def fit(
     many = scenes if isinstance(scenes, list | tuple) else [scenes]
     found = [scattered_scene(scene, reading) for scene in many]
     options = replace(options, features=replace(options.features, gaps="drop"))
-    looks = [scene.look(_LOOK) for scene in found]
+    looks = [scene.look(LOOK) for scene in found]
     specs = [options.features.resolve(look) for look in looks]
     parts = _feature_parts(found, specs)
     rows = PixelRows(parts, None, looks[0].shape, None, parts, None)
@@ -135,11 +135,11 @@ def apply(
     found = scattered_scene(scene, reading)
     check_streamable(replace(SegmentOptions(), features=model.features))
     model = replace(model, features=replace(model.features, gaps="drop"))
-    model.check_image(found.look(_LOOK))
+    model.check_image(found.look(LOOK))
     strips = (
         _smoothed_strips(found, model, stream) if model.smoothing.is_on else _strips(found, model)
     )
-    dtype = np.uint8 if model.k <= 255 else np.uint16
+    dtype = label_dtype(model.k)
     blocks = [
         da.from_delayed(strip, (rows.stop - rows.start, found.shape[1]), dtype)
         for strip, rows in ((s, found.rows(i)) for i, s in enumerate(strips))
@@ -301,7 +301,7 @@ def _fetched(part: Any, rows: Any) -> NDArray[Any]:
 def _labels(image: Image, model: Model) -> NDArray[Any]:
     rows = used_rows(image, model)
     if rows is None:
-        return np.zeros(image.shape, np.uint8 if model.k <= 255 else np.uint16)
+        return np.zeros(image.shape, label_dtype(model.k))
     found = Segmentation(image=image, model=model, warnings=(), _rows=rows, _threads=1)
     return np.asarray(found.labels)
 
@@ -309,8 +309,7 @@ def _labels(image: Image, model: Model) -> NDArray[Any]:
 def _smoothed_labels(image: Image, core: slice, model: Model) -> tuple[Any, Any, int]:
     inside, found, moved = smoothed_core(image, core, model, threads=1)
     if found is None:
-        dtype = np.uint8 if model.k <= 255 else np.uint16
-        return np.zeros(inside.shape, dtype), np.zeros(model.smoothing.sweeps), 0
+        return np.zeros(inside.shape, label_dtype(model.k)), np.zeros(model.smoothing.sweeps), 0
     return found.labels, moved, found._rows.n_pixels
 
 

@@ -50,7 +50,7 @@ PRESETS: Mapping[str, SegmentOptions] = MappingProxyType(
         # On the photos tuned on (covering, Rand index, variation of information): texture at one
         # scale of 4 pixels .607, .796, 1.68, at two .611, .795, 1.65 (17 photos); without joining
         # like regions .581, .790, 1.80, nearer than 2.5, 3, 3.5 .594, .612, .605 (34). A covariance
-        # for each class, ties that edges weaken, place, and costs of joining by size or by the
+        # for each class, ties that edges weaken, and costs of joining by size or by the
         # contrast along the border were not better. With the scale of colours for texture in the
         # start: .623, .813, 1.62 (31). k="auto" among 1 to 8 classes .590, .764, 1.70, among 4 to 8
         # .618, .801, 1.67. The grid is the size of those photos.

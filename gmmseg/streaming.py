@@ -34,6 +34,7 @@ from gmmseg.tiles import Scene, SceneRows, Strips, strip_height, window
 from gmmseg.used_pixels import used_values
 
 __all__ = [
+    "LOOK",
     "LabelledStrip",
     "StreamOptions",
     "check_streamable",
@@ -61,7 +62,8 @@ _REACH = 2
 #: Bands of rows, evenly spread, by which beta and the number of sweeps are found.
 _N_BANDS = 8
 
-_LOOK = 1 << 20
+#: Pixels of a scene by which a preset and the kind of its features are chosen.
+LOOK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,7 @@ def fit_scenes(
         When options need a whole image at once.
     """
     check_streamable(options, k)
-    looks = [scene.look(_LOOK) for scene in scenes]
+    looks = [scene.look(LOOK) for scene in scenes]
     memory = int(stream.memory * _OF_FIT) // len(scenes)
     with ExitStack() as stack:
         rows = []
@@ -222,7 +224,7 @@ def label_strips(
     """
     _check_features(model.features)
     _check_field(model)
-    model.check_image(scene.look(_LOOK))
+    model.check_image(scene.look(LOOK))
     memory = int(stream.memory * _OF_STRIPS)
     height = strip_height(scene, memory)
     with Strips(scene, height, lambda image: image) as strips:

@@ -21,13 +21,10 @@ from gmmseg.io import ReadOptions, printable
 from gmmseg.model import Model
 from gmmseg.outputs import check_outputs
 from gmmseg.pipeline import fit
-from gmmseg.streaming import StreamOptions, fit_scenes, fits_into
+from gmmseg.streaming import LOOK, StreamOptions, fit_scenes, fits_into
 from gmmseg.tiles import Scene
 
 __all__ = ["add_arguments", "run"]
-
-#: Pixels of a scene by which a preset is chosen.
-_LOOK = 1 << 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -88,7 +85,7 @@ def _fitted(
                 "the scenes are too large for the memory allowed and would be streamed, which "
                 "goes neither with other images nor with --mask and --spacing. Raise --memory."
             )
-        chosen = options.of_stream(known[0].look(_LOOK))
+        chosen = options.of_stream(known[0].look(LOOK))
         with console.telling_of_compilation(), console.iterations() as callback:
             model, warnings = fit_scenes(
                 known, args.k, chosen, stream, threads=args.threads, callback=callback

@@ -26,15 +26,12 @@ from gmmseg.errors import InvalidParameterError
 from gmmseg.hints import OBJECT
 from gmmseg.pipeline import AUTO, segment
 from gmmseg.presets import PRESETS
-from gmmseg.streaming import fit_scenes
+from gmmseg.streaming import LOOK, fit_scenes
 
 __all__ = ["add_arguments", "run"]
 
 #: Where no range is given, a preset has one.
 _MOST_CHOSEN = max(k for preset in PRESETS.values() for k in preset.selection.k_range)
-
-#: Pixels of a scene by which a preset is chosen.
-_LOOK = 1 << 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -68,7 +65,7 @@ def run(args: Namespace) -> int:
         lambda scene, stream, callback: fit_scenes(
             [scene],
             args.k,
-            options.of_stream(scene.look(_LOOK)),
+            options.of_stream(scene.look(LOOK)),
             stream,
             threads=args.threads,
             callback=callback,
