@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class ClassRow:
     mean, std : tuple of float
         Of the image's own values, for every chosen band, over the pixels that have it; nan for a
         class without any.
+    share_interval, area_interval : tuple of float or None
+        Lowest and highest, where stability was asked for (`Segmentation.refits`).
     """
 
     label: int
@@ -38,6 +40,13 @@ class ClassRow:
     area: float | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    share_interval: tuple[float, float] | None = None
+    area_interval: tuple[float, float] | None = None
+
+    def with_interval(self, low: float, high: float, n_pixels: int, size: float | None) -> ClassRow:
+        """The row with the interval of its share of `n_pixels`, each of which has this size."""
+        area = None if size is None else (low * n_pixels * size, high * n_pixels * size)
+        return replace(self, share_interval=(low, high), area_interval=area)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; a class without pixels has no mean (null)."""
@@ -211,16 +220,30 @@ def format_table(
         1  50.0 %       1            2 +- 0
         2  50.0 %       1            4 +- 0
     """
-    has_area = table[0].area is not None
-    area_head = [f"area {unit}{'²³'[n_axes - 2]}".strip()] if has_area else []
-    head = ["class", "share", "pixels", *area_head, *(f"{name} mean +- std" for name in band_names)]
-    rows = [head]
-    for row in table:
-        area = [f"{row.area:.6g}"] if row.area is not None else []
-        moments = (f"{m:.4g} +- {s:.3g}" for m, s in zip(row.mean, row.std, strict=True))
-        rows.append([str(row.label), f"{100 * row.share:.1f} %", str(row.pixels), *area, *moments])
+    cells = [_cells(row, band_names, f"area {unit}{'²³'[n_axes - 2]}".strip()) for row in table]
+    rows = [list(cells[0]), *(list(row.values()) for row in cells)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def _cells(row: ClassRow, band_names: Sequence[str], area: str) -> dict[str, str]:
+    """What the table tells of a class, by the heads of its columns."""
+    cells = {"class": str(row.label), "share": f"{100 * row.share:.1f} %"}
+    if row.share_interval is not None:
+        low, high = row.share_interval
+        cells["interval"] = _span(100 * low, 100 * high, ".1f") + " %"
+    cells["pixels"] = str(row.pixels)
+    if row.area is not None:
+        cells[area] = f"{row.area:.6g}"
+    if row.area_interval is not None:
+        cells[f"{area} interval"] = _span(*row.area_interval, ".6g")
+    for name, mean, std in zip(band_names, row.mean, row.std, strict=True):
+        cells[f"{name} mean +- std"] = f"{mean:.4g} +- {std:.3g}"
+    return cells
+
+
+def _span(low: float, high: float, form: str) -> str:
+    return f"{low:{form}} .. {high:{form}}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gmmseg.classes import ClassRow, class_table
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.labels import label_dtype
+from gmmseg.model import Model
 from gmmseg.pixels import pixel_rows
 from gmmseg.segmentation import Segmentation
 from gmmseg.smoothing import Smoothed
@@ -71,9 +72,12 @@ class EnlargedSegmentation(Segmentation):
                 part[:, ~self._valid[along]] = 0 if what == "probabilities" else np.nan
             yield np.moveaxis(part, 0, -1) if coarse.ndim == 3 else part[0]
 
+    def _with_model(self, model: Model) -> EnlargedSegmentation:
+        coarse = replace(model, regions=self._coarse.model.regions)
+        return replace(self, model=model, _coarse=self._coarse._with_model(coarse))
+
     @cached_property
-    def table(self) -> tuple[ClassRow, ...]:
-        """Pixels, share, area, mean and standard deviation of every class."""
+    def _table(self) -> tuple[ClassRow, ...]:
         spec = FeatureSpec(colour_space="raw", bands=self.model.features.bands)
         image = self.image if self._valid is None else self.image.with_mask(self._valid)
         rows = pixel_rows(image, spec)

@@ -12,6 +12,7 @@ from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
+from gmmseg.stability import StabilityOptions
 
 __all__ = ["SegmentOptions"]
 
@@ -41,6 +42,8 @@ class SegmentOptions:
         How an object in a box is found.
     bias : BiasOptions
         Whether a smooth factor over the image is estimated and removed; off by default.
+    stability : StabilityOptions
+        How stability is found out where it is asked for.
     """
 
     features: FeatureSpec = FeatureSpec()
@@ -51,3 +54,4 @@ class SegmentOptions:
     regions: RegionOptions = RegionOptions()
     box: BoxOptions = BoxOptions()
     bias: BiasOptions = BiasOptions()
+    stability: StabilityOptions = StabilityOptions()

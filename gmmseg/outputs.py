@@ -63,7 +63,7 @@ class OutputOptions:
         A mask of 0 and 255 for each class.
     probabilities : {"tif", "npz", "png"}, optional
         One TIFF with a band for each class, one NPZ, or a PNG of 16 bits for each class.
-    entropy, novelty : bool
+    entropy, novelty, stability : bool
         Maps of uncertainty.
     regions : bool
         A map that gives every connected region its own number.
@@ -76,6 +76,7 @@ class OutputOptions:
     probabilities: str | None = None
     entropy: bool = False
     novelty: bool = False
+    stability: bool = False
     regions: bool = False
     save_model: bool = False
 
@@ -87,12 +88,14 @@ class OutputOptions:
 _TIFF = (".tif", ".tiff")
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
 
+_UNCERTAINTY = ("entropy", "novelty", "stability")
+
 #: Rows of a map that are made at once: those of its blocks.
 _ROWS = 512
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
-    r"(.+?)(_(labels|regions|overlay|entropy|novelty|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?|report)\.(png|tif|nii|nii\.gz|npz|csv|tsv|parquet|json|html)|\.gmm\.json)"
+    r"(.+?)(_(labels|regions|overlay|entropy|novelty|stability|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?|report)\.(png|tif|nii|nii\.gz|npz|csv|tsv|parquet|json|html)|\.gmm\.json)"
 )
 
 
@@ -128,7 +131,7 @@ def planned_outputs(
     -------
     dict
         From "labels", "regions", "overlay", "mask_1", "probabilities" or "probability_1",
-        "entropy", "novelty" and "model", those that will be written, to their paths.
+        "entropy", "novelty", "stability" and "model", those that will be written, to their paths.
 
     Raises
     ------
@@ -156,9 +159,7 @@ def planned_outputs(
     elif options.probabilities is not None:
         ending = maps if options.probabilities == "tif" else options.probabilities
         endings["probabilities"] = f"_prob.{ending}"
-    endings |= {
-        name: f"_{name}.{maps}" for name in ("entropy", "novelty") if getattr(options, name)
-    }
+    endings |= {name: f"_{name}.{maps}" for name in _UNCERTAINTY if getattr(options, name)}
     if options.save_model:
         endings["model"] = ".gmm.json"
     plan = {name: Path(f"{os.fspath(base)}{ending}") for name, ending in endings.items()}
@@ -385,6 +386,10 @@ def _write_novelty(segmentation: Segmentation, path: Path, _: int) -> None:
     write_map(segmentation.image, path, _soft(segmentation, "novelty"), nodata=np.nan)
 
 
+def _write_stability(segmentation: Segmentation, path: Path, _: int) -> None:
+    write_map(segmentation.image, path, segmentation.stability, nodata=np.nan)
+
+
 def _write_model(segmentation: Segmentation, path: Path, _: int) -> None:
     write_text(path, segmentation.model.to_json())
 
@@ -395,6 +400,7 @@ _MAPS: dict[str, Callable[[Segmentation], Streamed]] = {
     "probabilities": lambda segmentation: _soft(segmentation, "probabilities"),
     "entropy": lambda segmentation: _soft(segmentation, "entropy"),
     "novelty": lambda segmentation: _soft(segmentation, "novelty"),
+    "stability": lambda segmentation: streamed(segmentation.stability),
 }
 
 #: By the first word of an output's name.
@@ -407,6 +413,7 @@ _WRITERS: dict[str, Callable[[Segmentation, Path, int], None]] = {
     "probability": _write_probability,
     "entropy": _write_entropy,
     "novelty": _write_novelty,
+    "stability": _write_stability,
     "model": _write_model,
 }
 

@@ -134,6 +134,8 @@ def segment(
         _threads=threads,
         _hints=None if guidance is None else guidance.hints,
         bias=bias,
+        _em=options.em,
+        _stability=options.stability,
     )
     return _at_full_size(found, picture)
 
@@ -275,6 +277,8 @@ def _at_full_size(found: Segmentation, picture: Image) -> Segmentation:
         warnings=found.warnings,
         _rows=found._rows,
         _threads=found._threads,
+        _em=found._em,
+        _stability=found._stability,
         _coarse=replace(found, model=replace(found.model, regions=regions)),
     )
 

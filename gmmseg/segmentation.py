@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,12 +20,14 @@ from gmmseg.image import Image
 from gmmseg.labels import class_mask, label_dtype
 from gmmseg.mixture.lazy import parts_of
 from gmmseg.mixture.mixture import Mixture
+from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.opencv import cut_out, grabcut_codes
 from gmmseg.pixels import PixelRows
 from gmmseg.random_field import smooth_image, within_classes
 from gmmseg.regions import as_map, clean_labels, connected_regions, merge_regions
 from gmmseg.smoothing import Smoothed, most_probable
+from gmmseg.stability import Stability, StabilityOptions, refitted_models
 from gmmseg.uncertainty import entropy, novelty
 
 __all__ = ["Segmentation"]
@@ -62,6 +64,8 @@ class Segmentation:
     _hints: NDArray[Any] | None = None
     _smoothed: Smoothed | None = None  # of a part of an image: with what surrounds it
     bias: BiasField | None = None
+    _em: EMOptions | None = None  # how the model was fitted to this image, if it was
+    _stability: StabilityOptions = StabilityOptions()
 
     @property
     def k(self) -> int:
@@ -251,8 +255,78 @@ class Segmentation:
         return self._whole("novelty")
 
     @cached_property
+    def refits(self) -> Stability:
+        """What `refit` found; from then on `table` has intervals."""
+        return self.refit()
+
+    def refit(self, progress: Callable[[float], None] = lambda share: None) -> Stability:
+        """What becomes of the labels when the model is refitted to parts of the image.
+
+        As `SegmentOptions.stability` says. It is kept as `refits`.
+
+        Parameters
+        ----------
+        progress : callable
+            Called with the share that is done, 0..1.
+
+        Raises
+        ------
+        InvalidParameterError
+            When the model was not fitted to this image.
+
+        Examples
+        --------
+        >>> import numpy as np, gmmseg
+        >>> picture = np.zeros((20, 30), np.uint8)
+        >>> picture[:, 10:] = 200
+        >>> found = gmmseg.segment(picture, k=2).refit()
+        >>> found.agreement.min(), len(found.shares)
+        (np.float32(1.0), 20)
+        """
+        if self._em is None:
+            raise InvalidParameterError(
+                "stability is of a fit, but this image was labelled by a model that is given: it "
+                "would not change. Segment the image instead."
+            )
+        models = refitted_models(
+            self.model, self._rows, self._em, self._stability, hints=self._hints,
+            threads=self._threads,
+        )  # fmt: skip
+
+        def labels() -> Iterator[NDArray[Any]]:
+            for done, model in enumerate(models):
+                yield self._with_model(model).labels
+                progress((done + 1) / (self._stability.refits + 1))
+
+        found = Stability.of(labels(), self.k, self._stability.level)
+        self.__dict__["refits"] = found
+        return found
+
+    def _with_model(self, model: Model) -> Segmentation:
+        """The image labelled by another model of the same form."""
+        return replace(self, model=model)
+
+    @property
+    def stability(self) -> NDArray[np.float32]:
+        """In which part of some refits a pixel keeps its label, 0..1; NaN where not used.
+
+        See `refits`.
+        """
+        return self.refits.agreement
+
+    @property
     def table(self) -> tuple[ClassRow, ...]:
         """Pixels, share, area, mean and standard deviation of every class."""
+        if "refits" not in self.__dict__:
+            return self._table
+        size = None if self.image.spacing is None else float(np.prod(self.image.spacing))
+        return tuple(
+            row.with_interval(*self.refits.interval(row.label, row.share), self._n_used, size)
+            for row in self._table
+        )
+
+    @cached_property
+    def _table(self) -> tuple[ClassRow, ...]:
         if self.smoothed is None and self._hints is None and not self.model.regions.cleans:
             bands, labels, counts = self._rows.bands, self._row_labels, self._rows.counts
         else:
@@ -387,6 +461,7 @@ class Segmentation:
             "fit": self.model.provenance.get("fit", {}),
             "smoothing": self._smoothing_found(),
             "regions": self._regions_found(),
+            "stability": self.refits.to_dict() if "refits" in self.__dict__ else None,
             "bias": None if self.bias is None else self.bias.to_dict(),
             "notes": list(self.image.notes),
             "warnings": list(self.warnings),

@@ -61,6 +61,7 @@ LAYERS = (
     ("contours.py", 2),
     ("_contour_kernels.py", 2),
     ("opencv.py", 2),
+    ("stability.py", 2),
     ("segmentation.py", 2),
     ("io/", 3),
     ("bridges/", 3),

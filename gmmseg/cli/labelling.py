@@ -111,6 +111,9 @@ class _Job:
                     volume=image.ndim == 3,
                     nifti=image.placement is not None,
                 )
+            if self.outputs.stability:
+                with self.console.share_of("stability") as progress:
+                    segmentation.refit(progress)
             write = _writer(segmentation, cog=self.args.cog)
             write_files(plan, write, overwrite=self.args.overwrite)
         return Found.of(segmentation), plan

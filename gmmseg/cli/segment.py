@@ -22,6 +22,7 @@ from gmmseg.cli import labelling, segment_options
 from gmmseg.cli import option_groups as groups
 from gmmseg.cli.help_options import add_hints
 from gmmseg.cli.inputs import read_hints
+from gmmseg.cli.stability_options import add_stability
 from gmmseg.errors import InvalidParameterError
 from gmmseg.hints import OBJECT
 from gmmseg.pipeline import AUTO, segment
@@ -43,6 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     segment_options.add_preset(parser)
     groups.add_model_outputs(parser)
     labelling.add_arguments(parser)
+    add_stability(parser)
     parser.set_defaults(fits=True)
 
 

@@ -28,6 +28,7 @@ from gmmseg.mixture.selection import SELECT_BY, SelectOptions
 from gmmseg.presets import DEFAULT, PRESET_NAMES, ChangedPreset
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import METHODS, SmoothingOptions
+from gmmseg.stability import StabilityOptions
 
 __all__ = [
     "add_classes",
@@ -63,6 +64,7 @@ _PARTS: dict[str, type] = {
     "regions": RegionOptions,
     "box": BoxOptions,
     "bias": BiasOptions,
+    "stability": StabilityOptions,
 }
 
 
