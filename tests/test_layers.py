@@ -26,6 +26,7 @@ LAYERS = (
     ("placement.py", 2),
     ("image.py", 2),
     ("georeference.py", 2),
+    ("pixel_grid.py", 2),
     ("splines.py", 2),
     ("bias.py", 2),
     ("feature_spec.py", 2),
