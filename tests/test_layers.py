@@ -79,6 +79,7 @@ LAYERS = (
     ("pipeline.py", 4),
     ("diagnosis.py", 4),
     ("outputs.py", 4),
+    ("staging.py", 4),
     ("export.py", 4),
     ("detection.py", 4),
     ("tabular.py", 4),

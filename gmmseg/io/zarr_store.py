@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -22,7 +22,7 @@ from gmmseg.errors import MissingFileError, ReadError, UnsupportedFormatError
 from gmmseg.io.decoding import decoding
 from gmmseg.io.limits import free_memory
 
-__all__ = ["ArrayFacts", "Node", "inner_path", "is_zarr", "open_array", "read_node", "zarr_root"]
+__all__ = ["ArrayFacts", "Node", "image_names", "inner_path", "is_zarr", "open_array", "read_node", "zarr_root"]
 
 #: What stands in a folder that is Zarr's, the newest version first.
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
@@ -109,6 +109,18 @@ def is_zarr(path: str | os.PathLike[str]) -> bool:
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         return False
     return os.fspath(path).lower().rstrip("/").endswith(".zarr") or _has_metadata(path)
+
+
+def image_names(names: Iterable[str]) -> list[str]:
+    """Of names that a pattern found those of files and of Zarr, but of nothing within a Zarr."""
+    found = list(names)
+    groups = {Path(name) for name in found if is_zarr(name)}
+    return [
+        name
+        for name in found
+        if (Path(name) in groups or os.path.isfile(name))  # noqa: PTH113
+        and groups.isdisjoint(Path(name).parents)
+    ]
 
 
 def _has_metadata(path: str | os.PathLike[str]) -> bool:
