@@ -29,9 +29,7 @@ def is_laid_out(path: Path) -> bool:
     return path.suffix.lower() in (ZARR, *_TIFF)
 
 
-def map_file(
-    path: Path, layout: MapLayout, *, cog: bool = False
-) -> AbstractContextManager[Write]:
+def map_file(path: Path, layout: MapLayout, *, cog: bool = False) -> AbstractContextManager[Write]:
     """A function that writes rows of a new map, GeoTIFF or OME-Zarr by its name."""
     if path.suffix.lower() == ZARR:
         return ome_zarr(path, layout)
@@ -87,9 +85,7 @@ def map_layouts(
     grid: PixelGrid | None = None,
 ) -> Mapping[str, MapLayout]:
     """The layouts of all maps that a scene may be given, by the names of outputs."""
-    soft = MapLayout(
-        shape=shape, dtype=np.dtype(np.float32), georeference=georeference, grid=grid
-    )
+    soft = MapLayout(shape=shape, dtype=np.dtype(np.float32), georeference=georeference, grid=grid)
     classes = tuple(f"class {j}" for j in range(1, model.k + 1))
     return MappingProxyType(
         {

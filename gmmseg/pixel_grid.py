@@ -51,9 +51,7 @@ class PixelGrid:
     zarr_format: int = 3
 
     @classmethod
-    def plain(
-        cls, ndim: int, spacing: Sequence[float] | None = None, unit: str = ""
-    ) -> PixelGrid:
+    def plain(cls, ndim: int, spacing: Sequence[float] | None = None, unit: str = "") -> PixelGrid:
         """The grid of an image that no Zarr describes.
 
         Examples

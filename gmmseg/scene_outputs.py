@@ -64,8 +64,8 @@ def check_scene_outputs(plan: Mapping[str, Path]) -> None:
     if odd:
         raise InvalidParameterError(
             f"the scene is too large for the memory allowed and would be streamed: {odd[0]} cannot "
-            "be written so (only label maps and soft masks as .tif or .ome.zarr, overlay, entropy, novelty, "
-            "model). Raise memory (--memory), or leave it out."
+            "be written so (only label maps and soft masks as .tif or .ome.zarr, overlay, entropy, "
+            "novelty, model). Raise memory (--memory), or leave it out."
         )
 
 

@@ -124,9 +124,7 @@ class _Job:
         self, source: Input, destination: Destination, scene: Scene
     ) -> tuple[Found, dict[str, Path]]:
         """Strip by strip."""
-        plan = self._checked_plan(
-            source, destination, volume=False, zarr=scene.grid is not None
-        )
+        plan = self._checked_plan(source, destination, volume=False, zarr=scene.grid is not None)
         streamer = Streamer(self.args, self.streaming, self.console)
         with self.console.telling_of_compilation():
             return streamer.run(scene, plan, self.modeller), plan

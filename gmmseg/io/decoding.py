@@ -93,7 +93,9 @@ def _without_noise() -> Iterator[None]:
     """Silence the decoders, and only them: others may want to warn meanwhile."""
     logs = [logging.getLogger(name) for name in ("tifffile", "pydicom")]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(PIL|tifffile|rasterio|pydicom|zarr|numcodecs)(\.|$)")
+        warnings.filterwarnings(
+            "ignore", module=r"(PIL|tifffile|rasterio|pydicom|zarr|numcodecs)(\.|$)"
+        )
         for log in logs:
             log.addFilter(_drop)
         try:

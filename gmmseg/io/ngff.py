@@ -175,10 +175,10 @@ def _axes(node: Node, told: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not isinstance(told, list) or len(told) > 32:
         raise _malformed(node, "axes")
     named = [axis if isinstance(axis, dict) else {"name": axis} for axis in told]
-    names = [axis.get("name") for axis in named]
-    if not all(isinstance(name, str) for name in names):
+    names = tuple(name for axis in named if isinstance(name := axis.get("name"), str))
+    if len(names) < len(named):
         raise _malformed(node, "axes")
-    return tuple(names), tuple(_unit(axis.get("unit")) for axis in named)
+    return names, tuple(_unit(axis.get("unit")) for axis in named)
 
 
 def _unit(told: Any) -> str:

@@ -37,7 +37,10 @@ _AT_ONCE = 64 << 20
 _RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
 
 #: What types become: an image has neither bool nor half floats.
-_TYPES = {np.dtype(bool): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
+_TYPES: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(bool): np.dtype(np.uint8),
+    np.dtype(np.float16): np.dtype(np.float32),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ class ZarrImage:
     def nodata(self) -> tuple[float, ...]:
         """What xarray says that stands for nothing."""
         value = self.node.attributes.get("_FillValue")
-        return (float(value),) if type(value) in (int, float) else ()
+        return (float(value),) if isinstance(value, int | float) else ()
 
     def header(self) -> Header:
         facts, multiple = self.facts, len(self.levels) > 1
@@ -203,9 +206,7 @@ def _around(node: Node) -> tuple[Multiscale | None, int]:
     return None, 0
 
 
-def _with_axes(
-    node: Node, found: Multiscale | None, level: int, options: ReadOptions
-) -> ZarrImage:
+def _with_axes(node: Node, found: Multiscale | None, level: int, options: ReadOptions) -> ZarrImage:
     facts = node.array
     assert facts is not None  # noqa: S101 - who calls has looked
     names = facts.dimension_names if found is None else found.axes
@@ -267,9 +268,7 @@ def _stays(letter: str, n: int) -> bool:
     return letter in "YXC" or n > 1
 
 
-def _odd_axes(
-    shown: str, shape: tuple[int, ...], names: tuple[str, ...], odd: list[str]
-) -> str:
+def _odd_axes(shown: str, shape: tuple[int, ...], names: tuple[str, ...], odd: list[str]) -> str:
     called = ", ".join(f"{printable(name)} {n}" for name, n in zip(names, shape, strict=True))
     if odd and axis_letter(odd[0]) == "T":
         n = shape[names.index(odd[0])]
@@ -324,9 +323,7 @@ def read_zarr(path: str | os.PathLike[str], options: ReadOptions, remarks: Remar
     axes = "YXC" if found.is_flat else "ZYXC"
     n_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
     mapped = is_large(n_bytes) and suits_scratch(n_bytes)
-    header = Header(
-        format="Zarr", shape=shape, axes=axes, dtype=dtype, bits=0, resident=not mapped
-    )
+    header = Header(format="Zarr", shape=shape, axes=axes, dtype=dtype, bits=0, resident=not mapped)
     check_pixels(printable(path), header, options)
     values = scratch(shape, dtype) if mapped else np.empty(shape, dtype)
     step = max(1, _AT_ONCE * shape[0] // n_bytes // found.block) * found.block

@@ -31,7 +31,8 @@ class ZarrScene(Scene):
     """
 
     def __init__(self, path: str | os.PathLike[str], reading: ReadOptions = _READING) -> None:
-        self.path, self._reading = Path(path), reading
+        self.path: Path = Path(path)
+        self._reading = reading
         self._image = open_zarr(path, reading)
         self._describe(self._image)
         name = printable(path)

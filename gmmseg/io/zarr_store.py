@@ -1,7 +1,7 @@
 """Zarr in a folder, versions 2 and 3: what its metadata say, looked through before Zarr sees it.
 
-Metadata are read by us, as JSON of limited size. Arrays are opened by Zarr when their shape, chunks,
-type and codecs are ones that are read.
+Metadata are read by us, as JSON of limited size. Arrays are opened by Zarr when their shape,
+chunks, type and codecs are ones that are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from gmmseg.errors import MissingFileError, ReadError, UnsupportedFormatError
 from gmmseg.io.decoding import decoding
 from gmmseg.io.limits import free_memory
 
-__all__ = ["ArrayFacts", "Node", "image_names", "inner_path", "is_zarr", "open_array", "read_node", "zarr_root"]
+__all__ = [
+    "ArrayFacts",
+    "Node",
+    "image_names",
+    "inner_path",
+    "is_zarr",
+    "open_array",
+    "read_node",
+    "zarr_root",
+]
 
 #: What stands in a folder that is Zarr's, the newest version first.
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
@@ -40,6 +49,9 @@ _TYPES = frozenset(
     ["bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))]
     + [f"float{bits}" for bits in (16, 32, 64)]
 )
+
+#: What no name of a part of a path in a Zarr holds: other separators, drives, the end of a string.
+_ODD = frozenset("\\:\0")
 
 #: Codecs that only move, count or pack bytes; none of them runs code that a file brings.
 _PACKING = frozenset(["blosc", "zstd", "gzip", "zlib", "lz4", "bz2"])
@@ -143,7 +155,7 @@ def inner_path(node: Node, word: Any) -> Path:
     """The path of a node that the metadata of another name; it must lie within."""
     shown = printable(word)[:80]
     parts = word.split("/") if isinstance(word, str) else [""]
-    if any(part in ("", ".", "..") or "\\" in part or ":" in part or "\0" in part for part in parts):
+    if any(part in ("", ".", "..") or not _ODD.isdisjoint(part) for part in parts):
         raise ReadError(f"cannot read {node.name}: it names {shown!r}, which is not a path in it.")
     path = node.path.joinpath(*parts)
     if not path.resolve().is_relative_to(node.path.resolve()):

@@ -1,7 +1,7 @@
 """OME-Zarr: maps of the pixels of an image, written strip after strip at several resolutions.
 
-A lower resolution is every second pixel of the one before, never a mean: that of two labels would be
-a third, and each pixel keeps the centre that it has.
+A lower resolution is every second pixel of the one before, never a mean: that of two labels would
+be a third, and each pixel keeps the centre that it has.
 """
 
 from __future__ import annotations
