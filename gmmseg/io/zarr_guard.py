@@ -17,7 +17,6 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from gmmseg._files import printable
-from gmmseg.errors import ReadError
 
 __all__ = ["GuardedStore"]
 
@@ -39,6 +38,11 @@ class GuardedStore(LocalStore):
         Bytes that a chunk takes when it is decoded.
     codec : str
         The one that packs chunks last.
+
+    Raises
+    ------
+    ValueError
+        By the methods that read: of a chunk that is refused. `decoding` tells which file it was.
     """
 
     def __init__(
@@ -69,9 +73,9 @@ class GuardedStore(LocalStore):
         if stat.S_ISDIR(status.st_mode):
             return
         if not stat.S_ISREG(status.st_mode):
-            raise ReadError(f"{printable(key)} is not a regular file.")
+            raise ValueError(f"{printable(key)} is not a regular file.")
         if self._most is not None and status.st_size > self._most + _BESIDE:
-            raise ReadError(
+            raise ValueError(
                 f"the chunk {printable(key)} has {status.st_size} bytes, but values of only "
                 f"{self._most}."
             )
@@ -81,7 +85,7 @@ class GuardedStore(LocalStore):
             return found
         size = _DECLARED.get(self._codec, _unknown)(found.to_bytes(), self._most + _BESIDE)
         if size > self._most + _BESIDE:
-            raise ReadError(
+            raise ValueError(
                 f"the chunk {printable(key)} would become larger than the {self._most} bytes of "
                 "its values."
             )
