@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gmmseg._files import printable
 from gmmseg.errors import GmmsegError, OutputExistsError, WriteError
-from gmmseg.io.zarr_store import is_zarr
+from gmmseg.io.zarr_store import has_metadata
 from gmmseg.map_layouts import ZARR
 
 __all__ = ["check_outputs", "staged", "write_files"]
@@ -44,7 +44,7 @@ def check_outputs(plan: Mapping[str, Path], *, overwrite: bool = False) -> None:
 
 def _is_zarr_output(path: Path) -> bool:
     """Whether a folder is a Zarr in the place of one, which may be replaced as a file may."""
-    return path.suffix.lower() == ZARR and is_zarr(path)
+    return path.suffix.lower() == ZARR and has_metadata(path)
 
 
 def write_files(

@@ -135,9 +135,10 @@ def test_info_and_export(tmp_path, run, scene):
     assert len(table.read_text().splitlines()) == 3
 
 
-def test_remote_zarr_needs_a_word(run):
-    done = run("segment", "https://127.0.0.1:9/a.zarr", "-k", 2)
-    assert (done.status, "--allow-remote" in done.err) == (1, True)
+@pytest.mark.parametrize("more", [(), ("--allow-remote",)])
+def test_remote_zarr_is_refused(run, more):
+    done = run("segment", "https://127.0.0.1:9/a.zarr", "-k", 2, *more)
+    assert (done.status, "a Zarr is read from one only" in done.err) == (1, True)
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, run, scene):
@@ -164,3 +165,5 @@ def test_batch_takes_a_zarr_as_one_image(tmp_path, run, scene):
     (tmp_path / "out" / "deep" / "b_labels.ome.zarr" / "0" / "c" / "0" / "0").unlink()
     assert "1 done before" in run(*words, "--resume").err
     assert run("report", tmp_path / "out").status == 0
+    done = run(*words[:4], "-o", scene / "out")
+    assert "would be written into" in done.err

@@ -395,9 +395,10 @@ def test_what_was_there_is_replaced_or_kept(tmp_path):
     write_outputs(found, plan, overwrite=True)
     assert not (plan["labels"] / "mark").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.ome.zarr"]
-    (tmp_path / "y.zarr.d").mkdir()
+    (tmp_path / "y.zarr").mkdir()
+    (tmp_path / "y.zarr" / "photo.jpg").touch()  # of somebody who calls folders so
     with pytest.raises(WriteError, match="it is a folder"):
-        write_outputs(found, {"labels": tmp_path / "y.zarr.d"}, overwrite=True)
+        write_outputs(found, {"labels": tmp_path / "y.zarr"}, overwrite=True)
 
 
 def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
@@ -435,7 +436,7 @@ def test_the_models_of_ome_accept_it(tmp_path, version):
     models = pytest.importorskip(f"ome_zarr_models.v{version.replace('.', '')}")
     x = landscape(40, 50)[None, :, None]
     path = ome_zarr(tmp_path / "a.zarr", x, "tczyx", version=version, levels=1)
-    found, plan = outputs(read_image(path), tmp_path / "out")
+    _, plan = outputs(read_image(path), tmp_path / "out")
     labels = models.ImageLabel.from_zarr(zarr.open_group(str(plan["labels"]), mode="r"))
     soft = models.Image.from_zarr(zarr.open_group(str(plan["probabilities"]), mode="r"))
     assert labels is not None

@@ -14,7 +14,7 @@ from gmmseg._files import file_facts, printable
 from gmmseg.errors import InvalidParameterError, MissingFileError
 from gmmseg.io import output_stem
 from gmmseg.io.names import IMAGE_SUFFIXES
-from gmmseg.io.zarr_store import image_names, is_zarr
+from gmmseg.io.zarr_store import image_names, is_zarr, zarr_root
 from gmmseg.outputs import stem_of_output
 
 __all__ = ["BatchPlan", "PlannedFile", "plan_batch"]
@@ -102,7 +102,7 @@ def plan_batch(
     MissingFileError
         When a word names nothing that exists.
     InvalidParameterError
-        When there are no images, or `output` is a file.
+        When there are no images, or `output` is a file, or in a Zarr.
 
     Examples
     --------
@@ -118,6 +118,11 @@ def plan_batch(
     target = _absolute(output)
     if target.exists() and not target.is_dir():
         raise InvalidParameterError(f"the output must be a folder, but {printable(target)} is not.")
+    if (around := zarr_root(target)) is not None:
+        raise InvalidParameterError(
+            f"the output {printable(target)} would be written into {printable(around)}, which is a "
+            "Zarr. Choose another folder."
+        )
     found = [_found(word, recursive=recursive) for word in typed]
     root = _common(folder for folder, _ in found)
     inside = target == root or target in root.parents

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._files import printable
-from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.errors import InvalidDataError, InvalidParameterError, UnsupportedFormatError
 from gmmseg.image import Image
 from gmmseg.io.header import Header
 from gmmseg.io.limits import check_pixels
 from gmmseg.io.options import ReadOptions
+from gmmseg.io.raster import is_remote
 from gmmseg.io.raster_scene import RasterScene, SceneOptions
 from gmmseg.io.zarr_scene import ZarrScene
 from gmmseg.io.zarr_store import is_zarr
@@ -72,6 +73,11 @@ def open_scene(
                 "a Zarr cannot be stacked with other files: its bands are along an axis of its own."
             )
         return ZarrScene(paths[0], reading)
+    if remote := [path for path in paths if _is_remote_zarr(path)]:
+        raise UnsupportedFormatError(
+            f"{printable(remote[0])} is not a local folder, and a Zarr is read from one only. Copy "
+            "it, or open it with dask.array.from_zarr for gmmseg.distributed."
+        )
     scenes: list[RasterScene] = []
     with ExitStack() as stack:
         for path in paths:
@@ -81,6 +87,11 @@ def open_scene(
         found = scenes[0] if len(scenes) == 1 else StackedScene(scenes)
         stack.pop_all()
     return found
+
+
+def _is_remote_zarr(path: str | os.PathLike[str]) -> bool:
+    word = os.fspath(path)
+    return is_remote(word) and word.lower().rstrip("/").endswith(".zarr")
 
 
 def scene_image(scene: Scene, reading: ReadOptions = _READING) -> Image:

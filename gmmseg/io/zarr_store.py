@@ -25,6 +25,7 @@ from gmmseg.io.limits import free_memory
 __all__ = [
     "ArrayFacts",
     "Node",
+    "has_metadata",
     "image_names",
     "inner_path",
     "is_zarr",
@@ -37,7 +38,7 @@ __all__ = [
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 #: A plate of thousands of images has some MB of consolidated metadata.
-_LARGEST = 32 << 20
+_LARGEST = 16 << 20
 
 #: Most values of an array: beyond, numbers of pixels would not be counted exactly everywhere.
 _MOST_VALUES = 1 << 48
@@ -107,7 +108,7 @@ class Node:
 
     def children(self) -> list[str]:
         """Folders in it that are Zarr's."""
-        return sorted(entry.name for entry in os.scandir(self.path) if _has_metadata(entry.path))
+        return sorted(entry.name for entry in os.scandir(self.path) if has_metadata(entry.path))
 
     def listed(self, names: list[str] | None = None) -> str:
         """The paths of children, or of those that are called so, for messages."""
@@ -120,7 +121,7 @@ def is_zarr(path: str | os.PathLike[str]) -> bool:
     """Whether a folder is a Zarr array or group, or is called so."""
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         return False
-    return os.fspath(path).lower().rstrip("/").endswith(".zarr") or _has_metadata(path)
+    return os.fspath(path).lower().rstrip("/").endswith(".zarr") or has_metadata(path)
 
 
 def image_names(names: Iterable[str]) -> list[str]:
@@ -135,20 +136,16 @@ def image_names(names: Iterable[str]) -> list[str]:
     ]
 
 
-def _has_metadata(path: str | os.PathLike[str]) -> bool:
+def has_metadata(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder says that it is a Zarr array or group."""
     return any(os.path.isfile(os.path.join(path, name)) for name in _METADATA)  # noqa: PTH113, PTH118
 
 
 def zarr_root(path: str | os.PathLike[str]) -> Path | None:
     """The outermost folder that is Zarr's, at `path` or around it; None where there is none."""
-    found: Path | None = None
     here = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
-    for folder in (here, *here.parents):
-        if is_zarr(folder):
-            found = folder
-        elif found is not None or folder != here:
-            break
-    return found
+    around = (folder for folder in (*reversed(here.parents), here) if has_metadata(folder))
+    return next(around, None)
 
 
 def inner_path(node: Node, word: Any) -> Path:
@@ -175,7 +172,7 @@ def read_node(path: str | os.PathLike[str]) -> Node:
     """
     path = Path(path)
     shown = printable(path)
-    if not _has_metadata(path):
+    if not has_metadata(path):
         if not path.exists():
             raise MissingFileError(f"There is no file {shown}.")
         raise ReadError(
