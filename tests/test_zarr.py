@@ -205,6 +205,16 @@ def test_sharded_arrays_and_an_array_that_was_written_in_part(tmp_path):
     assert np.unique(read_image(tmp_path / "b").data).tolist() == [1, 7]
 
 
+@pytest.mark.parametrize("n_bytes", [1, 5000, 20_000])
+def test_a_few_chunks_at_a_time(tmp_path, n_bytes, monkeypatch):
+    monkeypatch.setattr("gmmseg.io.zarr_image._AT_ONCE", n_bytes)
+    x = np.stack([landscape(), landscape(seed=1)])
+    path = ome_zarr(tmp_path / "a.zarr", x, "tcyx")
+    with open_scene([path], reading=ReadOptions(frame=1)) as scene:
+        found = scene.read(slice(5, 71)).data
+    assert np.array_equal(found, np.moveaxis(x[1], 0, -1)[5:71])
+
+
 def test_large_images_are_read_to_a_temporary_file(tmp_path, monkeypatch):
     x = landscape()
     path = ome_zarr(tmp_path / "a.zarr", x)

@@ -5,11 +5,14 @@ import os
 import struct
 import tracemalloc
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gmmseg.errors import MissingFileError, ReadError, UnsupportedFormatError
+from gmmseg.errors import GmmsegError, MissingFileError, ReadError, UnsupportedFormatError
 from gmmseg.io import image_info, read_image
 from gmmseg.io.scenes import open_scene
 
@@ -294,6 +297,45 @@ def test_ordinary_chunks_of_every_codec_are_read(tmp_path):
         zarr.create_array(str(path), data=x, chunks=(16, 16), zarr_format=2, compressors=codec,
                           filters=[numcodecs.Delta("u2")])  # fmt: skip
         assert np.array_equal(read_image(path).data[..., 0], x)
+
+
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=5,
+)
+
+
+def places(found, at=()):
+    """Where in JSON something could be changed."""
+    pairs = found.items() if isinstance(found, dict) else enumerate(found)
+    for key, value in pairs:
+        yield (*at, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*at, key))
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_any_metadata_are_read_or_refused(tmp_path_factory, data):
+    """Whatever stands in a place of the metadata of a group or an array, of either version."""
+    version = data.draw(st.sampled_from(["0.4", "0.5"]))
+    path = tmp_path_factory.mktemp("a") / "a.zarr"
+    ome_zarr(path, landscape(8, 9), version=version, levels=1, names=("a", "b", "c"))
+    names = ["zarr.json"] if version == "0.5" else [".zattrs", ".zarray"]
+    name = data.draw(st.sampled_from(names))
+    folder = path / "s0" if name == ".zarray" else path
+    folder = data.draw(st.sampled_from([path, path / "s0"])) if version == "0.5" else folder
+    found = json.loads((folder / name).read_text())
+    place = data.draw(st.sampled_from(list(places(found))))
+    inner = found
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = data.draw(odd)
+    (folder / name).write_text(json.dumps(found))
+    for door in (read_image, image_info):
+        with suppress(GmmsegError):
+            door(path)
 
 
 def test_names_cannot_steer_the_terminal(image):

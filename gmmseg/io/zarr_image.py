@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -134,19 +136,30 @@ class ZarrImage:
 
     def read(self, first: slice) -> NDArray[Any]:
         """Rows, or planes, with bands last."""
-        own = {"T": self.frame, "-": 0, "Y" if self.is_flat else "Z": first}
-        whole = slice(None)
-        key = tuple(
-            own.get(letter, whole) if letter in self.axes else own.get(letter, 0)
-            for letter in self.letters
-        )
-        found = np.asarray(self._array[key])
+        frame, one = slice(self.frame, self.frame + 1), slice(0, 1)
+        own = {"T": frame, "Y" if self.is_flat else "Z": first}
+        key = [
+            own.get(letter, slice(0, n) if letter in self.axes else one)
+            for letter, n in zip(self.letters, self.facts.shape, strict=True)
+        ]
+        found = self._values(key)
         kept = [letter for letter in self.letters if letter in self.axes]
         values = found.transpose([kept.index(letter) for letter in "ZYXC" if letter in kept])
         values = values if "C" in kept else values[..., np.newaxis]
         if values.dtype == bool:
             values = values.astype(np.uint8) * np.uint8(255)
         return values.astype(self.dtype, copy=False)
+
+    def _values(self, key: list[slice]) -> NDArray[Any]:
+        """A part, without the axes that do not stay, a few chunks at a time."""
+        most = max(1, _AT_ONCE // (prod(self.facts.chunks) * self.facts.dtype.itemsize))
+        found = np.empty([own.stop - own.start for own in key], self.facts.dtype)
+        for part in _pieces(key, self.facts.chunks, most):
+            pairs = zip(part, key, strict=True)
+            place = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in pairs)
+            found[place] = self._array[tuple(part)]
+        gone = [i for i, letter in enumerate(self.letters) if letter not in self.axes]
+        return found.squeeze(tuple(gone))
 
     @cached_property
     def _array(self) -> Any:
@@ -170,6 +183,26 @@ class ZarrImage:
         )
         source = Source(name=printable(path), size=0, head=b"", path=path)
         return replace(assemble(decoded, source, options, remarks), grid=self.grid)
+
+
+def _pieces(key: list[slice], chunks: tuple[int, ...], most: int) -> Iterator[list[slice]]:
+    """A part of an array in parts of at most so many chunks, which are decoded at once.
+
+    Examples
+    --------
+    >>> [own.indices(99)[:2] for part in _pieces([slice(3, 99)], (10,), 5) for own in part]
+    [(3, 50), (50, 99)]
+    """
+    pairs = list(zip(key, chunks, strict=True))
+    counts = [-(-own.stop // size) - own.start // size for own, size in pairs]
+    if prod(counts) <= most:
+        yield key
+        return
+    axis = counts.index(max(counts))
+    own, size = pairs[axis]
+    middle = (own.start // size + counts[axis] // 2) * size
+    for half in (slice(own.start, middle), slice(middle, own.stop)):
+        yield from _pieces([*key[:axis], half, *key[axis + 1 :]], chunks, most)
 
 
 def open_zarr(path: str | os.PathLike[str], options: ReadOptions) -> ZarrImage:
@@ -321,7 +354,7 @@ def read_zarr(path: str | os.PathLike[str], options: ReadOptions, remarks: Remar
     found = open_zarr(path, options)
     shape, dtype = (*found.shape, found.n_bands), found.dtype
     axes = "YXC" if found.is_flat else "ZYXC"
-    n_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    n_bytes = prod(shape) * dtype.itemsize
     mapped = is_large(n_bytes) and suits_scratch(n_bytes)
     header = Header(format="Zarr", shape=shape, axes=axes, dtype=dtype, bits=0, resident=not mapped)
     check_pixels(printable(path), header, options)
