@@ -70,6 +70,23 @@ def test_beside_the_input_and_for_one_resolution(tmp_path, run, scene, monkeypat
     assert files(scene) == before
 
 
+@pytest.mark.parametrize(
+    ("inside", "word", "stem"),
+    [("s1", "../../scan.ome.zarr", "scan"), ("", ".", "scan"), ("", "s1", "scan_s1"),
+     ("s1", "..", "scan"), ("s1", ".", "scan_s1"), ("", "s0/../s1", "scan_s1")],
+)  # fmt: skip
+def test_whoever_stands_in_a_zarr(tmp_path, run, scene, monkeypatch, inside, word, stem):
+    before = files(scene)
+    monkeypatch.chdir(scene / inside)
+    done = run("segment", word, "-k", 2, "--no-overlay", "--preset", "plain")
+    assert done.status == 0, done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["scan.ome.zarr", f"{stem}_labels.ome.zarr"]
+    )
+    assert read_image(tmp_path / f"{stem}_labels.ome.zarr").spacing is not None
+    assert files(scene) == before
+
+
 def test_never_into_the_input(tmp_path, run, scene):
     before = files(scene)
     places = [f"{scene}/", f"{scene}/labels/", f"{scene}/x.tif", scene]

@@ -127,6 +127,7 @@ def test_moments_in_time(tmp_path):
     image = read_image(path, ReadOptions(frame=1))
     assert np.array_equal(image.data, np.moveaxis(x[1], 0, -1))
     assert image.grid.translation == (105.0, 0.0, 0.0)
+    assert read_image(path, ReadOptions(frame=1, axes="ZYX")).shape == (3, 20, 30)
     with pytest.raises(ReadError, match="cannot read frame 2"):
         read_image(path, ReadOptions(frame=2))
     assert image_info(path)["frames"] == 2

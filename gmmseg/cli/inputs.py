@@ -193,10 +193,17 @@ def _matches(word: str) -> list[str]:
 def _outside_of_zarr(path: Path) -> Path:
     """Folder and stem of outputs: never in the input, of which a resolution may be named."""
     root = zarr_root(path)
-    if root is None or root == path.absolute():
+    if root is None:
         return path.parent / output_stem(path)
-    inside = path.absolute().relative_to(root).parts
-    return path.parents[len(inside)] / "_".join((output_stem(root), *inside))
+    inside = _absolute(path).relative_to(root).parts
+    around = Path(os.path.normpath(path)).parents  # as it was typed
+    folder = around[len(inside)] if len(around) > len(inside) else root.parent
+    folder = folder if _absolute(folder) == root.parent else root.parent
+    return folder / "_".join((output_stem(root), *inside))
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
 
 
 def read_input(

@@ -227,7 +227,7 @@ def open_zarr(path: str | os.PathLike[str], options: ReadOptions) -> ZarrImage:
 def _around(node: Node) -> tuple[Multiscale | None, int]:
     """The image that an array is one resolution of, and which; None when it is of none."""
     root = zarr_root(node.path)
-    here = node.path.absolute()
+    here = Path(os.path.abspath(node.path))  # noqa: PTH100 - Path.resolve would follow links
     for folder in here.parents:
         if root is None or not folder.is_relative_to(root):
             break
@@ -255,8 +255,6 @@ def _with_axes(node: Node, found: Multiscale | None, level: int, options: ReadOp
     frame = options.frame or 0
     n_bands = facts.shape[letters.index("C")] if "C" in axes else 1
     channels = () if found is None else found.channels
-    colours = () if found is None else found.colours
-    short = facts.dtype in (np.uint8, np.uint16)
     return ZarrImage(
         node=node,
         letters=letters,
@@ -264,12 +262,17 @@ def _with_axes(node: Node, found: Multiscale | None, level: int, options: ReadOp
         frame=frame,
         grid=_grid(node, letters, axes, found, level, frame),
         band_names=channels if len(channels) == n_bands and all(channels) else (),
-        colour=colours == _RED_GREEN_BLUE and facts.dtype == np.uint8 and n_bands == 3
-        if found is not None
-        else short and n_bands == 3 and axes.endswith("C"),
+        colour=n_bands == 3 and _is_colour(facts.dtype, axes, found),
         levels=() if found is None else tuple(one.path for one in found.levels[level:]),
         version="" if found is None else found.version or "0.1",
     )
+
+
+def _is_colour(dtype: np.dtype[Any], axes: str, found: Multiscale | None) -> bool:
+    """Whether three bands are a picture: as of any array; OME-Zarr has to say so."""
+    if found is None:
+        return dtype in (np.uint8, np.uint16) and axes.endswith("C")
+    return dtype == np.uint8 and found.colours == _RED_GREEN_BLUE
 
 
 def _letters(
@@ -280,25 +283,23 @@ def _letters(
         axes = told_axes(shown, shape, options.axes)
         return axes, axes
     letters = "".join(axis_letter(name) or "-" for name in names)
+    always = "YXC"
+    gone = "T" if options.frame is not None else ""
     staying = [
-        i for i, (letter, n) in enumerate(zip(letters, shape, strict=True)) if _stays(letter, n)
+        i
+        for i, (letter, n) in enumerate(zip(letters, shape, strict=True))
+        if letter in always or (n > 1 and letter != gone)
     ]
     if options.axes is not None:
         axes = resolve_axes(tuple(shape[i] for i in staying), options.axes)
         told = dict(zip(staying, axes, strict=True))
-        return "".join(told.get(i, letter) for i, letter in enumerate(letters)), axes
+        others = ("-" if letter in axes else letter for letter in letters)
+        return "".join(told.get(i, letter) for i, letter in enumerate(others)), axes
     odd = [names[i] for i in staying if letters[i] in "-T"]
-    if "T" in letters and options.frame is not None:
-        odd = [name for name in odd if axis_letter(name) != "T"]
-        staying = [i for i in staying if letters[i] != "T"]
     axes = "".join(letters[i] for i in staying)
     if odd or len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):
         raise AmbiguousAxesError(_odd_axes(shown, shape, names, odd))
     return letters, axes
-
-
-def _stays(letter: str, n: int) -> bool:
-    return letter in "YXC" or n > 1
 
 
 def _odd_axes(shown: str, shape: tuple[int, ...], names: tuple[str, ...], odd: list[str]) -> str:
