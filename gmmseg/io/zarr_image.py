@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from gmmseg._files import printable
 from gmmseg.errors import AmbiguousAxesError, ReadError
-from gmmseg.image import AXES, Image, resolve_axes
+from gmmseg.image import Image
 from gmmseg.io.assembly import Decoded, assemble
-from gmmseg.io.axes import told_axes
 from gmmseg.io.decoding import decoding
 from gmmseg.io.frames import check_frame
 from gmmseg.io.header import Header
 from gmmseg.io.limits import check_pixels
-from gmmseg.io.ngff import Multiscale, axis_letter, multiscale, ome_of
+from gmmseg.io.ngff import Multiscale, multiscale, ome_of
 from gmmseg.io.options import ReadOptions
 from gmmseg.io.remarks import Remarks
 from gmmseg.io.scratch import is_large, scratch, suits_scratch
 from gmmseg.io.source import Source
+from gmmseg.io.zarr_axes import letters_of
 from gmmseg.io.zarr_store import ArrayFacts, Node, open_array, read_node, zarr_root
 from gmmseg.pixel_grid import PixelGrid
 
@@ -249,7 +249,7 @@ def _with_axes(node: Node, found: Multiscale | None, level: int, options: ReadOp
         )
     if 0 in facts.shape:
         raise ReadError(f"cannot read {node.name}: it is empty, of shape {facts.shape}.")
-    letters, axes = _letters(node.name, facts.shape, names, options)
+    letters, axes = letters_of(node.name, facts.shape, names, options)
     n_frames = facts.shape[letters.index("T")] if "T" in letters else 1
     check_frame(node.name, options.frame, n_frames)
     frame = options.frame or 0
@@ -273,47 +273,6 @@ def _is_colour(dtype: np.dtype[Any], axes: str, found: Multiscale | None) -> boo
     if found is None:
         return dtype in (np.uint8, np.uint16) and axes.endswith("C")
     return dtype == np.uint8 and found.colours == _RED_GREEN_BLUE
-
-
-def _letters(
-    shown: str, shape: tuple[int, ...], names: tuple[str, ...] | None, options: ReadOptions
-) -> tuple[str, str]:
-    """What the axes mean: a letter for each, and those that stay."""
-    if names is None:
-        axes = told_axes(shown, shape, options.axes)
-        return axes, axes
-    letters = "".join(axis_letter(name) or "-" for name in names)
-    always = "YXC"
-    gone = "T" if options.frame is not None else ""
-    staying = [
-        i
-        for i, (letter, n) in enumerate(zip(letters, shape, strict=True))
-        if letter in always or (n > 1 and letter != gone)
-    ]
-    if options.axes is not None:
-        axes = resolve_axes(tuple(shape[i] for i in staying), options.axes)
-        told = dict(zip(staying, axes, strict=True))
-        others = ("-" if letter in axes else letter for letter in letters)
-        return "".join(told.get(i, letter) for i, letter in enumerate(others)), axes
-    odd = [names[i] for i in staying if letters[i] in "-T"]
-    axes = "".join(letters[i] for i in staying)
-    if odd or len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):
-        raise AmbiguousAxesError(_odd_axes(shown, shape, names, odd))
-    return letters, axes
-
-
-def _odd_axes(shown: str, shape: tuple[int, ...], names: tuple[str, ...], odd: list[str]) -> str:
-    called = ", ".join(f"{printable(name)} {n}" for name, n in zip(names, shape, strict=True))
-    if odd and axis_letter(odd[0]) == "T":
-        n = shape[names.index(odd[0])]
-        return (
-            f"{shown} holds {n} moments in time (axes: {called}). Choose one with frame= (--frame "
-            f"N), from 0."
-        )
-    return (
-        f"The axes of {shown} are not those of an image: {called}. It needs y and x, and may have "
-        f"z and c; say what they are with axes= (--axes): {', '.join(AXES)}."
-    )
 
 
 def _grid(
