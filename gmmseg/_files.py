@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import BinaryIO
 
 from gmmseg.errors import GmmsegError, OutputExistsError, WriteError
 
-__all__ = ["printable", "replacing", "write_text"]
+__all__ = ["file_facts", "printable", "replacing", "write_text"]
 
 #: Longest name of a file, in bytes, on the file systems in use.
 _LONGEST_NAME = 255
@@ -73,6 +74,26 @@ def _created(temporary: Path) -> BinaryIO:
     except FileExistsError:
         temporary.unlink()
         return temporary.open("xb")
+
+
+def file_facts(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Bytes and the time of the last change, in nanoseconds, of a file or of all in a folder.
+
+    Raises
+    ------
+    OSError
+        When there is nothing.
+    """
+    own = os.stat(path)  # noqa: PTH116 - a Zarr may be a million files
+    size, changed = own.st_size, own.st_mtime_ns
+    if not stat.S_ISDIR(own.st_mode):
+        return size, changed
+    size = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            facts = os.lstat(os.path.join(folder, name))  # noqa: PTH118
+            size, changed = size + facts.st_size, max(changed, facts.st_mtime_ns)
+    return size, changed
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:

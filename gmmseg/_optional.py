@@ -8,7 +8,7 @@ from gmmseg.errors import MissingDependencyError
 _REMEDIES = {
     "cv2": "Install OpenCV: pip install --force-reinstall opencv-python",
     "dask": "Install Dask: pip install 'gmmseg[dask]'",
-    "zarr": "Install what reads Zarr: pip install 'gmmseg[dask]'",
+    "zarr": "Install what reads Zarr: pip install 'gmmseg[zarr]'",
     "xarray": "Install xarray: pip install 'gmmseg[xarray]'",
     "matplotlib": "Install what draws plots: pip install 'gmmseg[plot]'",
     "imagecodecs": "Install the codecs of compressed TIFF: pip install 'gmmseg[tiff]'",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gmmseg._check import per_axis
 from gmmseg.errors import AmbiguousAxesError, InvalidDataError, InvalidParameterError
 from gmmseg.georeference import Georeference
+from gmmseg.pixel_grid import PixelGrid
 from gmmseg.placement import Placement
 
 __all__ = ["AXES", "Image"]
@@ -57,6 +58,8 @@ class Image:
         Where it lies on earth, if that was read.
     placement : Placement or None
         Where a medical volume lies in space, if its file says so.
+    grid : PixelGrid or None
+        Its axes as a Zarr names them, if it came from one.
     """
 
     data: NDArray[Any]
@@ -70,6 +73,7 @@ class Image:
     notes: tuple[str, ...] = field(default=())
     georeference: Georeference | None = None
     placement: Placement | None = None
+    grid: PixelGrid | None = None
 
     def __post_init__(self) -> None:
         data = self.data
@@ -279,7 +283,8 @@ class Image:
 
     def with_spacing(self, spacing: float | Sequence[float]) -> Image:
         """The same image with another pixel size, along each spatial axis or along all."""
-        return replace(self, spacing=per_axis(spacing, self.ndim, "spacing"))
+        sizes = per_axis(spacing, self.ndim, "spacing")
+        return replace(self, spacing=sizes, grid=self.grid and self.grid.with_spacing(sizes))
 
     def placed(self, placement: Placement) -> Image:
         """The same image in another place."""

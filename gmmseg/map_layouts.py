@@ -1,24 +1,46 @@
-"""Maps on earth: what stands in their files beside the pixels."""
+"""Maps on earth and in OME-Zarr: what stands in their files beside the pixels."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from gmmseg.georeference import Georeference
-from gmmseg.io.geotiff import MapLayout
+from gmmseg.io.geotiff import MapLayout, Write, geotiff
+from gmmseg.io.zarr_writer import ome_zarr
 from gmmseg.labels import label_dtype, palette
 from gmmseg.model import Model
+from gmmseg.pixel_grid import PixelGrid
 
-__all__ = ["label_layout", "map_layouts"]
+__all__ = ["ZARR", "is_laid_out", "label_layout", "map_file", "map_layouts"]
+
+#: How names of maps end that are written strip by strip.
+ZARR, _TIFF = ".zarr", (".tif", ".tiff")
+
+
+def is_laid_out(path: Path) -> bool:
+    """Whether `map_file` can write a file of this name."""
+    return path.suffix.lower() in (ZARR, *_TIFF)
+
+
+def map_file(path: Path, layout: MapLayout, *, cog: bool = False) -> AbstractContextManager[Write]:
+    """A function that writes rows of a new map, GeoTIFF or OME-Zarr by its name."""
+    if path.suffix.lower() == ZARR:
+        return ome_zarr(path, layout)
+    return geotiff(path, layout, cog=cog)
 
 
 def label_layout(
-    shape: tuple[int, int], model: Model, georeference: Georeference | None
+    shape: tuple[int, ...],
+    model: Model,
+    georeference: Georeference | None,
+    grid: PixelGrid | None = None,
 ) -> MapLayout:
     """A label map that says what its classes are: colours, names, and the model they come from.
 
@@ -35,6 +57,7 @@ def label_layout(
         shape=shape,
         dtype=label_dtype(model.k),
         georeference=georeference,
+        grid=grid,
         nodata=0,
         band_names=("class",),
         colours=palette(model.k),
@@ -56,16 +79,21 @@ def _described(model: Model) -> list[str]:
 
 
 def map_layouts(
-    shape: tuple[int, int], model: Model, georeference: Georeference | None
+    shape: tuple[int, ...],
+    model: Model,
+    georeference: Georeference | None,
+    grid: PixelGrid | None = None,
 ) -> Mapping[str, MapLayout]:
     """The layouts of all maps that a scene may be given, by the names of outputs."""
-    soft = MapLayout(shape=shape, dtype=np.dtype(np.float32), georeference=georeference)
+    soft = MapLayout(shape=shape, dtype=np.dtype(np.float32), georeference=georeference, grid=grid)
     classes = tuple(f"class {j}" for j in range(1, model.k + 1))
     return MappingProxyType(
         {
-            "labels": label_layout(shape, model, georeference),
+            "labels": label_layout(shape, model, georeference, grid),
             "probabilities": replace(soft, band_names=classes),
-            "entropy": replace(soft, nodata=np.nan, band_names=("entropy",)),
-            "novelty": replace(soft, nodata=np.nan, band_names=("novelty",)),
+            **{
+                name: replace(soft, nodata=np.nan, band_names=(name,))
+                for name in ("entropy", "novelty", "stability")
+            },
         }
     )

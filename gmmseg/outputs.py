@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._check import check_choice
-from gmmseg.errors import GmmsegError, InvalidParameterError, OutputExistsError, WriteError
+from gmmseg.errors import InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import (
     image_info,
@@ -27,11 +25,13 @@ from gmmseg.io import (
     write_text,
     write_tiff,
 )
-from gmmseg.io.geotiff import MapLayout, geotiff
+from gmmseg.io.geotiff import MapLayout
 from gmmseg.io.streamed import Streamed, streamed
 from gmmseg.labels import MOST_LABELS
-from gmmseg.map_layouts import map_layouts
+from gmmseg.map_layouts import ZARR, is_laid_out, map_file, map_layouts
+from gmmseg.pixel_grid import PixelGrid
 from gmmseg.segmentation import Segmentation
+from gmmseg.staging import check_outputs, staged, write_files
 
 __all__ = [
     "PROBABILITY_FORMATS",
@@ -85,7 +85,6 @@ class OutputOptions:
             check_choice(self.probabilities, "probabilities", PROBABILITY_FORMATS)
 
 
-_TIFF = (".tif", ".tiff")
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
 
 _UNCERTAINTY = ("entropy", "novelty", "stability")
@@ -95,7 +94,7 @@ _ROWS = 512
 
 #: How the names of outputs end, after the stem of the input.
 _OUTPUT_NAME = re.compile(
-    r"(.+?)(_(labels|regions|overlay|entropy|novelty|stability|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?|report)\.(png|tif|nii|nii\.gz|npz|csv|tsv|parquet|json|html)|\.gmm\.json)"
+    r"(.+?)(_(labels|regions|overlay|entropy|novelty|stability|summary|clusters|anomalies|anomaly_(score|heat|maps)|mask_\d+|prob(_\d+)?|report)\.(png|tif|nii|nii\.gz|ome\.zarr|zarr|npz|csv|tsv|parquet|json|html)|\.gmm\.json)"
 )
 
 
@@ -107,6 +106,7 @@ def planned_outputs(
     volume: bool = False,
     tiff: bool = False,
     nifti: bool = False,
+    zarr: bool = False,
     labels: str | os.PathLike[str] | None = None,
     model: str | os.PathLike[str] | None = None,
 ) -> dict[str, Path]:
@@ -124,6 +124,8 @@ def planned_outputs(
         then TIFF too, otherwise PNG.
     nifti : bool
         Whether it lies in medical space (`Image.placement`): maps are then NIfTI.
+    zarr : bool
+        Whether it came from a Zarr (`Image.grid`): maps are then OME-Zarr.
     labels, model : path, optional
         Other names for the label map and the model.
 
@@ -144,9 +146,9 @@ def planned_outputs(
     >>> [path.name for path in plan.values()]
     ['photo_labels.png', 'photo_overlay.png', 'photo_mask_1.png', 'photo_mask_2.png']
     """
-    maps = "nii.gz" if nifti else "tif"
+    maps = "nii.gz" if nifti else "ome.zarr" if zarr else "tif"
     picture = maps if volume or nifti else "png"
-    kind = maps if volume or tiff or nifti else "png"
+    kind = maps if volume or tiff or nifti or zarr else "png"
     endings = {"labels": f"_labels.{kind}"}
     if options.regions:
         endings["regions"] = f"_regions.{kind}"
@@ -172,7 +174,7 @@ def _check_plan(plan: Mapping[str, Path], *, volume: bool) -> None:
     if volume and plan["labels"].suffix.lower() == ".png":
         raise InvalidParameterError(
             f"the label map of a volume cannot be {printable(plan['labels'])}: a PNG holds one "
-            "plane. Name it .tif or .nii.gz."
+            "plane. Name it .tif, .nii.gz or .ome.zarr."
         )
     names: dict[Path, str] = {}
     for name, path in plan.items():
@@ -193,32 +195,6 @@ def stem_of_output(name: str) -> str | None:
     """
     found = _OUTPUT_NAME.fullmatch(name)
     return found and found[1]
-
-
-def check_outputs(plan: Mapping[str, Path], *, overwrite: bool = False) -> None:
-    """Make sure, before anything is computed, that the files of `plan` can be written.
-
-    Raises
-    ------
-    OutputExistsError
-        When one exists and `overwrite` is False.
-    WriteError
-        When one is a folder, or its folder cannot be written to.
-    """
-    for path in plan.values():
-        name = printable(path)
-        if path.is_dir() and not path.is_symlink():
-            raise WriteError(f"cannot write {name}: it is a folder.")
-        if not overwrite and os.path.lexists(path):
-            raise OutputExistsError(
-                f"{name} exists already. Replace it with overwrite= (--overwrite)."
-            )
-    for folder in {path.parent for path in plan.values()}:
-        there = next(f for f in (folder, *folder.parents) if f.exists())
-        if not there.is_dir():
-            raise WriteError(f"cannot write into {printable(folder)}: {there.name} is a file.")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise WriteError(f"cannot write into {printable(there)}: it is not permitted.")
 
 
 def write_outputs(
@@ -256,66 +232,14 @@ def write_outputs(
 def write_output(segmentation: Segmentation, name: str, path: Path, *, cog: bool = False) -> None:
     """Write one file of a plan, which must not be there yet, by its name in the plan."""
     kind, _, label = name.partition("_")
-    place = segmentation.image.georeference
-    layout = None
-    if place is not None and path.suffix.lower() in _TIFF:
-        shape = segmentation.image.shape[0], segmentation.image.shape[1]
-        layout = map_layouts(shape, segmentation.model, place).get(name)
+    image, layout = segmentation.image, None
+    if _has_layout(image, path):
+        known = map_layouts(image.shape, segmentation.model, image.georeference, _grid(image))
+        layout = known.get(name)
     if layout is not None:
         _write_layout(path, layout, _MAPS[name](segmentation), cog=cog)
     else:
         _WRITERS[kind](segmentation, path, int(label or 0))
-
-
-def write_files(
-    plan: Mapping[str, Path], write: Callable[[str, Path], None], *, overwrite: bool = False
-) -> None:
-    """Call `write` with every name of `plan` and a path, all of which then go to their places.
-
-    Raises
-    ------
-    OutputExistsError, WriteError
-        As `write_outputs`. Nothing has changed then.
-    """
-    with staged(plan, overwrite=overwrite) as paths:
-        for name, path in paths.items():
-            write(name, path)
-
-
-@contextmanager
-def staged(plan: Mapping[str, Path], *, overwrite: bool = False) -> Iterator[dict[str, Path]]:
-    """Paths to write the files of `plan` to, which go to their places when the block ends well.
-
-    Raises
-    ------
-    OutputExistsError, WriteError
-        As `write_outputs`. Nothing has changed then.
-    """
-    check_outputs(plan, overwrite=overwrite)
-    try:
-        with ExitStack() as stack:
-            staging = {
-                folder: stack.enter_context(_staging(folder))
-                for folder in dict.fromkeys(path.parent for path in plan.values())
-            }
-            paths = {name: staging[path.parent] / path.name for name, path in plan.items()}
-            yield paths
-            check_outputs(plan, overwrite=overwrite)
-            for name, path in plan.items():
-                paths[name].replace(path)
-    except GmmsegError:
-        raise
-    except OSError as error:
-        place = printable(next(iter(plan.values())).parent)
-        raise WriteError(f"cannot write into {place}: {error.strerror or error}.") from error
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A hidden folder on the same disk, from which files can be moved at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".gmmseg-", dir=folder) as name:
-        yield Path(name)
 
 
 def _write_labels(segmentation: Segmentation, path: Path, _: int) -> None:
@@ -435,18 +359,19 @@ def write_map(
     band_names: tuple[str, ...] = (),
     labels: bool = False,
 ) -> None:
-    """A TIFF or NIfTI that lies where the image lies: in space or on earth."""
+    """A TIFF, NIfTI or OME-Zarr that lies where the image lies: in space or on earth."""
     if path.name.lower().endswith(_NIFTI_ENDINGS):
         write_nifti(
             path, values, placement=image.placement, spacing=image.spacing, unit=image.unit,
             bands=values.ndim > image.ndim, labels=labels,
         )  # fmt: skip
         return
-    if image.georeference is not None:
+    if _has_layout(image, path):
         layout = MapLayout(
-            shape=(image.shape[0], image.shape[1]),
+            shape=image.shape,
             dtype=values.dtype,
             georeference=image.georeference,
+            grid=_grid(image),
             nodata=nodata,
             band_names=band_names,
         )
@@ -466,12 +391,22 @@ def write_map(
 
 
 def _write_layout(path: Path, layout: MapLayout, values: Streamed, *, cog: bool = False) -> None:
-    """A map on earth, slab by slab."""
-    with geotiff(path, layout, cog=cog) as write:
+    """A map on earth or in OME-Zarr, slab by slab."""
+    with map_file(path, layout, cog=cog) as write:
         first = 0
-        for slab in values.make(_ROWS, None):
+        for slab in values.make(_ROWS if len(layout.shape) == 2 else 1, None):
             write(first, slab)
             first += len(slab)
+
+
+def _has_layout(image: Image, path: Path) -> bool:
+    """Whether a map of an image is written by `map_file`: as OME-Zarr, or on earth as GeoTIFF."""
+    return path.suffix.lower() == ZARR or (image.georeference is not None and is_laid_out(path))
+
+
+def _grid(image: Image) -> PixelGrid:
+    """The axes of maps of an image."""
+    return image.grid or PixelGrid.plain(image.ndim, image.spacing, image.unit)
 
 
 def _georeference(image: Image) -> Path | None:

@@ -132,9 +132,10 @@ def scattered_scene(source: Any, options: ScatteredOptions = _OPTIONS) -> Scatte
 
     Parameters
     ----------
-    source : dask.array.Array, zarr.Array, path of a Zarr array, path or paths of rasters, or Scene
-        Arrays of (rows, cols) or three axes (`ScatteredOptions.axes`). Files must be readable by
-        all workers under the same name; several are the bands of one scene.
+    source : dask.array.Array, zarr.Array, path of a Zarr, path or paths of rasters, or Scene
+        Arrays of (rows, cols) or three axes (`ScatteredOptions.axes`; a Zarr may name its own).
+        Files must be readable by all workers under the same name; several are the bands of one
+        scene.
     options : ScatteredOptions
 
     Raises
@@ -151,24 +152,17 @@ def scattered_scene(source: Any, options: ScatteredOptions = _OPTIONS) -> Scatte
         raise InvalidParameterError(
             "a scene must be given by its path: workers open it themselves."
         )
-    if isinstance(source, str | os.PathLike) and not _is_zarr(Path(source)):
+    if isinstance(source, str | os.PathLike):
         return _of_files([source], options)
     if isinstance(source, list | tuple) and all(isinstance(s, str | os.PathLike) for s in source):
         return _of_files(source, options)
     return _of_array(_as_dask(source), options)
 
 
-def _is_zarr(path: Path) -> bool:
-    return path.suffix == ".zarr" or (path / ".zarray").exists() or (path / "zarr.json").exists()
-
-
 def _as_dask(source: Any) -> Any:
     da = import_optional("dask.array")
     if isinstance(source, da.Array):
         return source
-    if isinstance(source, str | os.PathLike):
-        import_optional("zarr")
-        return da.from_zarr(os.fspath(source))
     if type(source).__module__.partition(".")[0] == "zarr":
         return da.from_zarr(source)
     data = getattr(source, "data", None)  # xarray
@@ -204,11 +198,11 @@ def _even(height: int, row_bytes: int) -> int:
 
 
 def _of_files(paths: Sequence[Any], options: ScatteredOptions) -> ScatteredScene:
-    """The strips of rasters, which each worker opens and reads itself."""
+    """The strips of rasters, or of a Zarr, which each worker opens and reads itself."""
     from gmmseg.io.scenes import open_scene
 
     dask = import_optional("dask")
-    reading = _reading(options)
+    reading = _reading(options, paths)
     with open_scene(paths, reading=reading) as scene:
         rows, cols = scene.shape
         row_bytes = max(1, scene.nbytes // rows)
@@ -233,10 +227,13 @@ def _of_files(paths: Sequence[Any], options: ScatteredOptions) -> ScatteredScene
     return found
 
 
-def _reading(options: ScatteredOptions) -> Any:
+def _reading(options: ScatteredOptions, paths: Sequence[Any]) -> Any:
     from gmmseg.io import ReadOptions
+    from gmmseg.io.zarr_store import is_zarr, read_node
 
-    return ReadOptions(nodata=options.nodata)
+    node = read_node(paths[0]) if is_zarr(paths[0]) else None
+    nameless = node and node.array and len(node.array.shape) == 3 and not node.array.dimension_names
+    return ReadOptions(nodata=options.nodata, axes=options.axes if nameless else None)
 
 
 # --- on workers ---------------------------------------------------------------------------------

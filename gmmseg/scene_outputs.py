@@ -16,12 +16,13 @@ from gmmseg.classes import ClassRow
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import write_png, write_text
-from gmmseg.io.geotiff import MapLayout, geotiff
+from gmmseg.io.geotiff import MapLayout
 from gmmseg.labels import label_dtype
-from gmmseg.map_layouts import map_layouts
+from gmmseg.map_layouts import is_laid_out, map_file, map_layouts
 from gmmseg.model import Model
 from gmmseg.outputs import staged
 from gmmseg.overlay import describe_display, display_rgb, overlay, with_legend
+from gmmseg.pixel_grid import PixelGrid
 from gmmseg.streaming import LabelledStrip, SceneTable, StreamOptions, label_strips
 from gmmseg.tiles import Scene, look_step
 
@@ -59,17 +60,13 @@ class SceneSummary:
 def check_scene_outputs(plan: Mapping[str, Path]) -> None:
     """Raise when one of the planned files cannot be written strip by strip."""
     odd = [name for name in plan if name not in _STREAMED]
-    odd += [n for n in ("labels", "probabilities") if n in plan and not _is_tiff(plan[n])]
+    odd += [n for n in ("labels", "probabilities") if n in plan and not is_laid_out(plan[n])]
     if odd:
         raise InvalidParameterError(
             f"the scene is too large for the memory allowed and would be streamed: {odd[0]} cannot "
-            "be written so (only label maps and soft masks as .tif, overlay, entropy, novelty, "
-            "model). Raise memory (--memory), or leave it out."
+            "be written so (only label maps and soft masks as .tif or .ome.zarr, overlay, entropy, "
+            "novelty, model). Raise memory (--memory), or leave it out."
         )
-
-
-def _is_tiff(path: Path) -> bool:
-    return path.suffix.lower() in (".tif", ".tiff")
 
 
 #: Maps of numbers by their name: what a strip's segmentation has, made where it is written.
@@ -117,11 +114,12 @@ def write_scene(
         When no pixel may be used.
     """
     check_scene_outputs(plan)
-    known = map_layouts(scene.shape, model, scene.georeference)
+    grid = scene.grid or PixelGrid.plain(2, scene.spacing, scene.unit)
+    known = map_layouts(scene.shape, model, scene.georeference, grid)
     layouts = {name: known[name] for name in plan if name in known}
     with staged(plan, overwrite=overwrite) as paths, ExitStack() as files:
         writes = {
-            name: files.enter_context(geotiff(paths[name], layout, cog=cog))
+            name: files.enter_context(map_file(paths[name], layout, cog=cog))
             for name, layout in layouts.items()
         }
         writer = files.enter_context(_Behind())

@@ -19,6 +19,7 @@ from gmmseg.feature_spec import FeatureSpec
 from gmmseg.georeference import Georeference
 from gmmseg.image import Image
 from gmmseg.mixture.lazy import LazyRows
+from gmmseg.pixel_grid import PixelGrid
 from gmmseg.used_pixels import feature_dtype, used_values
 
 __all__ = ["ImageScene", "Scene", "SceneRows", "Strips", "joined_rows", "strip_height"]
@@ -48,7 +49,7 @@ class Scene(ABC):
     nodata : tuple of float
         Values that stand for no data in some band.
     path : Path or None
-    spacing, unit, georeference
+    spacing, unit, georeference, grid
         As in `Image`.
     """
 
@@ -63,6 +64,7 @@ class Scene(ABC):
     spacing: tuple[float, ...] | None = None
     unit: str = ""
     georeference: Georeference | None = None
+    grid: PixelGrid | None = None
 
     @abstractmethod
     def read(self, rows: slice) -> Image:

@@ -505,7 +505,8 @@ def test_an_output_that_is_neither_folder_nor_label_map(run, photo, folder, out)
     done = run("segment", photo, "-k", 2, "-o", out)
     assert done.status == 2
     assert (
-        f"-o must be a folder or a label map ending in .png, .tif or .nii.gz, got {out}" in done.err
+        f"-o must be a folder or a label map ending in .png, .tif, .nii.gz or .ome.zarr, got {out}"
+        in done.err
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gmmseg._files import printable, write_text
+from gmmseg._files import file_facts, printable, write_text
 from gmmseg.batch.modes import Labelled, Labeller
 from gmmseg.batch.planning import PlannedFile
 from gmmseg.errors import GmmsegWarning, InvalidDataError, WriteError
@@ -69,6 +69,8 @@ class ImageSource:
 
     def is_tiff(self, file: PlannedFile) -> bool:
         """Whether the input is a TIFF."""
+        if (self.root / file.input).is_dir():
+            return False
         with (self.root / file.input).open("rb") as stream:
             return is_tiff(stream.read(4))
 
@@ -108,14 +110,21 @@ class ImageJob:
             "outputs": {
                 name: path.relative_to(self.output).as_posix() for name, path in plan.items()
             },
-            "bytes": {name: path.stat().st_size for name, path in plan.items()},
+            "bytes": {name: file_facts(path)[0] for name, path in plan.items()},
             "warnings": summary["warnings"],
         }
 
     def _plan(self, file: PlannedFile, image: Image, k: int) -> dict[str, Path]:
         base = self.output / file.base
         tiff = self.source.is_tiff(file)
-        plan = planned_outputs(base, k, self.outputs, volume=image.ndim == 3, tiff=tiff)
+        plan = planned_outputs(
+            base,
+            k,
+            self.outputs,
+            volume=image.ndim == 3,
+            tiff=tiff,
+            zarr=image.grid is not None,
+        )
         plan["json"] = Path(f"{base}_summary.json")
         _check_inside(base.parent, self.output)
         return plan

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gmmseg._files import printable
+from gmmseg._files import file_facts, printable
 from gmmseg.errors import InvalidParameterError, MissingFileError
 from gmmseg.io import output_stem
 from gmmseg.io.names import IMAGE_SUFFIXES
+from gmmseg.io.zarr_store import image_names, is_zarr, zarr_root
 from gmmseg.outputs import stem_of_output
 
 __all__ = ["BatchPlan", "PlannedFile", "plan_batch"]
@@ -30,7 +31,8 @@ class PlannedFile:
     base : str
         Folder and stem of the names of its outputs, relative to the folder of the outputs.
     size, mtime_ns : int
-        Of the file when the batch was planned; -1 when it could not be looked at.
+        Of the file, or of all in a Zarr, when the batch was planned; -1 when it could not be looked
+        at.
     """
 
     input: str
@@ -84,7 +86,8 @@ def plan_batch(
     ----------
     words : sequence of str or path
         Folders, files, or patterns such as ``"scans/*.png"``. Of a folder the files whose names end
-        like those of images; files whose names begin with a dot are passed over.
+        like those of images, and the folders in it that are Zarr; what begins with a dot is passed
+        over. A folder that is a Zarr is one image.
     output : str or path
         Folder of the outputs; what lies in it is no input.
     recursive : bool
@@ -99,7 +102,7 @@ def plan_batch(
     MissingFileError
         When a word names nothing that exists.
     InvalidParameterError
-        When there are no images, or `output` is a file.
+        When there are no images, or `output` is a file, or in a Zarr.
 
     Examples
     --------
@@ -115,6 +118,11 @@ def plan_batch(
     target = _absolute(output)
     if target.exists() and not target.is_dir():
         raise InvalidParameterError(f"the output must be a folder, but {printable(target)} is not.")
+    if (around := zarr_root(target)) is not None:
+        raise InvalidParameterError(
+            f"the output {printable(target)} would be written into {printable(around)}, which is a "
+            "Zarr. Choose another folder."
+        )
     found = [_found(word, recursive=recursive) for word in typed]
     root = _common(folder for folder, _ in found)
     inside = target == root or target in root.parents
@@ -144,14 +152,14 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
 def _found(word: str, *, recursive: bool) -> tuple[Path, list[Path]]:
     """The folder that a word speaks of, and the files that it means."""
     path = _absolute(word)
-    if path.is_dir():
+    if path.is_dir() and not is_zarr(path):
         return path, list(_images(path, recursive=recursive))
     if os.path.lexists(path):
         return path.parent, [path]
     if not glob.has_magic(word):
         raise MissingFileError(f"there is no file or folder {printable(word)}.")
     matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  # takes absolute patterns
-    files = [_absolute(name) for name in matches if Path(name).is_file()]
+    files = [_absolute(name) for name in image_names(matches)]
     if not files:
         raise MissingFileError(f"no file matches {printable(word)}.")
     fixed = path
@@ -162,7 +170,10 @@ def _found(word: str, *, recursive: bool) -> tuple[Path, list[Path]]:
 
 def _images(folder: Path, *, recursive: bool) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        shown = [name for name in folders if not name.startswith(".")]
+        images = [name for name in shown if is_zarr(os.path.join(place, name))]  # noqa: PTH118
+        yield from (Path(place, name) for name in images)
+        folders[:] = [name for name in shown if recursive and name not in images]
         for name in names:
             if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
                 yield Path(place, name)
@@ -223,7 +234,7 @@ def _key(base: str) -> str:
 
 def _planned(root: Path, name: str, base: str) -> PlannedFile:
     try:
-        facts = (root / name).stat()
+        size, changed = file_facts(root / name)
     except OSError:
         return PlannedFile(input=name, base=base, size=-1, mtime_ns=-1)
-    return PlannedFile(input=name, base=base, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
+    return PlannedFile(input=name, base=base, size=size, mtime_ns=changed)

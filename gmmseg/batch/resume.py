@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gmmseg._files import file_facts
 from gmmseg.batch.planning import BatchPlan, PlannedFile
 from gmmseg.outputs import stem_of_output
 
@@ -60,7 +61,7 @@ def _is_of(file: PlannedFile, name: str) -> bool:
 
 def _size(path: Path) -> int:
     try:
-        return path.lstat().st_size
+        return path.lstat().st_size if path.is_symlink() else file_facts(path)[0]
     except OSError:
         return -1
 

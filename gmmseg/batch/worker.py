@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -38,6 +39,9 @@ def serve(pipe: Connection, work: Callable[[Any], Any], memory_limit: int | None
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if "fork" in multiprocessing.get_all_start_methods():
+        # locks that libraries make (numcodecs has one) are then not left over when we are killed
+        multiprocessing.set_start_method("fork", force=True)
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", GmmsegWarning)
     if memory_limit is not None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from gmmseg.cli.inputs import Input
 from gmmseg.errors import InvalidParameterError
 from gmmseg.io import output_stem, printable
+from gmmseg.io.zarr_store import is_zarr, zarr_root
 from gmmseg.outputs import stem_of_output
 
 __all__ = ["Destination", "check_not_an_input", "destinations", "without_own_outputs"]
 
-_LABEL_ENDINGS = (".png", ".tif", ".tiff", ".nii", ".nii.gz")
+_LABEL_ENDINGS = (".png", ".tif", ".tiff", ".nii", ".nii.gz", ".zarr")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def destinations(inputs: Sequence[Input], output: str | None) -> dict[Input, Des
 
 def _is_folder(path: Path, typed: str, n_inputs: int) -> bool:
     """Whether ``-o`` means a folder, else the file of the label map of a single input."""
-    if path.is_dir() or typed.endswith(("/", os.sep)):
+    if typed.endswith(("/", os.sep)) or (path.is_dir() and not is_zarr(path)):
         return True
     if n_inputs > 1:
         if path.exists():
@@ -64,7 +65,7 @@ def _is_folder(path: Path, typed: str, n_inputs: int) -> bool:
         return False
     if path.suffix or path.exists():
         raise InvalidParameterError(
-            "-o must be a folder or a label map ending in .png, .tif or .nii.gz, got "
+            "-o must be a folder or a label map ending in .png, .tif, .nii.gz or .ome.zarr, got "
             f"{printable(typed)}. End the name of a new folder with /."
         )
     return True
@@ -116,9 +117,14 @@ def without_own_outputs(
 
 
 def check_not_an_input(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise when an output would replace a file that is read."""
+    """Raise when an output would replace a file that is read, or be written into a Zarr."""
     read = {path.resolve(): path for path in inputs}
     for path in outputs:
+        if (around := zarr_root(path.parent)) is not None:
+            raise InvalidParameterError(
+                f"{printable(path)} would be written into {printable(around)}, which is a Zarr. "
+                "Choose another place with -o."
+            )
         if path.resolve() in read:
             raise InvalidParameterError(
                 f"{printable(path)} is an input: it would be replaced by an output. "

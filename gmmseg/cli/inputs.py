@@ -23,6 +23,8 @@ from gmmseg.io.raster import is_remote, is_scene, is_vrt
 from gmmseg.io.raster_scene import SceneOptions
 from gmmseg.io.scenes import band_files, open_scene, scene_image, stack_stem
 from gmmseg.io.source import Source
+from gmmseg.io.zarr_image import open_zarr
+from gmmseg.io.zarr_store import image_names, is_zarr, zarr_root
 from gmmseg.tiles import Scene
 
 __all__ = ["Input", "Stack", "find_inputs", "read_hints", "read_input", "read_mask_of", "stacked"]
@@ -65,8 +67,9 @@ class Input:
     def base(self) -> Path:
         """Folder and stem of the outputs beside the input."""
         path = self.path or Path("stdin")
-        folder = Path() if is_remote(self.word) else path.parent
-        return folder / output_stem(path)
+        if is_remote(self.word):
+            return Path(output_stem(path))
+        return _outside_of_zarr(path)
 
     @cached_property
     def content(self) -> bytes:
@@ -82,7 +85,7 @@ class Input:
             return is_tiff(self.content)
         if is_remote(self.word):
             return True
-        if self.path.is_dir():  # of a DICOM series
+        if self.path.is_dir():  # a DICOM series, or a Zarr
             return False
         with self.path.open("rb") as file:
             return is_tiff(file.read(4))
@@ -94,8 +97,11 @@ class Input:
         return read_image(self.path, options)
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene | None:
-        """The raster on earth that it is, opened; None when it is none."""
+        """The raster on earth or flat Zarr that it is, opened; None when it is none."""
         chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
+        if self.path is not None and is_zarr(self.path):
+            flat = open_zarr(self.path, options).is_flat
+            return open_scene(self.words, chosen, options) if flat else None
         if (
             self.path is None
             or self.path.is_dir()
@@ -156,7 +162,7 @@ def stacked(inputs: Sequence[Input]) -> tuple[Input, ...]:
     """The inputs as the bands of one scene; of a folder its band files."""
     files: list[str] = []
     for source in inputs:
-        if source.path is not None and source.path.is_dir():
+        if source.path is not None and source.path.is_dir() and not is_zarr(source.path):
             files += [str(path) for path in band_files(source.path)]
         else:
             files += source.words
@@ -181,7 +187,23 @@ def _matches(word: str) -> list[str]:
     if word == STDIN or os.path.lexists(word) or not glob.has_magic(word):
         return [word]
     names = glob.glob(word, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
-    return sorted(name for name in names if Path(name).is_file()) or [word]
+    return sorted(image_names(names)) or [word]
+
+
+def _outside_of_zarr(path: Path) -> Path:
+    """Folder and stem of outputs: never in the input, of which a resolution may be named."""
+    root = zarr_root(path)
+    if root is None:
+        return path.parent / output_stem(path)
+    inside = _absolute(path).relative_to(root).parts
+    around = Path(os.path.normpath(path)).parents  # as it was typed
+    folder = around[len(inside)] if len(around) > len(inside) else root.parent
+    folder = folder if _absolute(folder) == root.parent else root.parent
+    return folder / "_".join((output_stem(root), *inside))
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
 
 
 def read_input(

@@ -99,7 +99,11 @@ class _Job:
         """All in memory."""
         image = read_input(source, self.args, self.reading, scene)
         plan = self._checked_plan(
-            source, destination, volume=image.ndim == 3, nifti=image.placement is not None
+            source,
+            destination,
+            volume=image.ndim == 3,
+            nifti=image.placement is not None,
+            zarr=image.grid is not None,
         )
         with self.console.telling_of_compilation():
             segmentation = self._label(image)
@@ -110,6 +114,7 @@ class _Job:
                     segmentation.k,
                     volume=image.ndim == 3,
                     nifti=image.placement is not None,
+                    zarr=image.grid is not None,
                 )
             if self.outputs.stability:
                 with self.console.share_of("stability") as progress:
@@ -122,29 +127,28 @@ class _Job:
         self, source: Input, destination: Destination, scene: Scene
     ) -> tuple[Found, dict[str, Path]]:
         """Strip by strip."""
-        plan = self._checked_plan(source, destination, volume=False)
+        plan = self._checked_plan(source, destination, volume=False, zarr=scene.grid is not None)
         streamer = Streamer(self.args, self.streaming, self.console)
         with self.console.telling_of_compilation():
             return streamer.run(scene, plan, self.modeller), plan
 
     def _checked_plan(
-        self, source: Input, destination: Destination, *, volume: bool, nifti: bool = False
+        self, source: Input, destination: Destination, **kind: bool
     ) -> dict[str, Path]:
-        plan = self._plan(source, destination, self.most_classes, volume=volume, nifti=nifti)
+        plan = self._plan(source, destination, self.most_classes, **kind)
         check_not_an_input(plan.values(), _files_read(source, self.args))
         check_outputs(plan, overwrite=self.args.overwrite)
         return plan
 
     def _plan(
-        self, source: Input, destination: Destination, k: int, *, volume: bool, nifti: bool = False
+        self, source: Input, destination: Destination, k: int, **kind: bool
     ) -> dict[str, Path]:
         plan = planned_outputs(
             destination.base,
             k,
             self.outputs,
-            volume=volume,
             tiff=source.is_tiff,
-            nifti=nifti,
+            **kind,
             labels=destination.labels,
             model=self.args.model_file,
         )

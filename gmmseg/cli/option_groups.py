@@ -148,7 +148,7 @@ def add_outputs(parser: ArgumentParser) -> None:
         "--output",
         metavar="OUT",
         help="a folder; for a single input also the name of the label map, ending in .png, "
-        ".tif or .nii.gz, or - for standard output (default: beside the input)",
+        ".tif, .nii.gz or .ome.zarr, or - for standard output (default: beside the input)",
     )
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     group.add_argument(

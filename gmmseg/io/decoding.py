@@ -90,10 +90,12 @@ class _Shared:
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Silence Pillow and tifffile, and only them: others may want to warn meanwhile."""
+    """Silence the decoders, and only them: others may want to warn meanwhile."""
     logs = [logging.getLogger(name) for name in ("tifffile", "pydicom")]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(PIL|tifffile|rasterio|pydicom)(\.|$)")
+        warnings.filterwarnings(
+            "ignore", module=r"(PIL|tifffile|rasterio|pydicom|zarr|numcodecs)(\.|$)"
+        )
         for log in logs:
             log.addFilter(_drop)
         try:

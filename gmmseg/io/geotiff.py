@@ -21,8 +21,9 @@ from gmmseg.io.decoding import quiet
 from gmmseg.io.raster import gdal
 from gmmseg.io.source import Source
 from gmmseg.io.tiff_guards import check_pages
+from gmmseg.pixel_grid import PixelGrid
 
-__all__ = ["MapLayout", "geotiff"]
+__all__ = ["MapLayout", "Write", "geotiff"]
 
 _BLOCK = 512
 #: Level 1 is twice as fast as the usual 6, and label maps hardly grow.
@@ -39,9 +40,11 @@ class MapLayout:
     Attributes
     ----------
     shape : tuple of int
-        (rows, cols).
+        (rows, cols), or for OME-Zarr (planes, rows, cols).
     dtype : dtype
     georeference : Georeference or None
+    grid : PixelGrid or None
+        For OME-Zarr.
     nodata : float, optional
     band_names : tuple of str
         One for each band; () = a single band without a name.
@@ -52,9 +55,10 @@ class MapLayout:
     band_tags : mapping of str
     """
 
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
     georeference: Georeference | None = None
+    grid: PixelGrid | None = None
     nodata: float | None = None
     band_names: tuple[str, ...] = ()
     colours: NDArray[np.uint8] | None = None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gmmseg._files import printable
+from gmmseg._files import file_facts, printable
 from gmmseg.errors import ImageWarning
 from gmmseg.image import Image
 from gmmseg.io.decoding import decoding
@@ -18,6 +18,8 @@ from gmmseg.io.raster import is_scene
 from gmmseg.io.remarks import Remarks
 from gmmseg.io.scenes import open_scene, scene_image
 from gmmseg.io.source import Source
+from gmmseg.io.zarr_image import read_zarr, zarr_header
+from gmmseg.io.zarr_store import is_zarr
 
 __all__ = ["image_info", "read_bytes", "read_image"]
 
@@ -28,12 +30,13 @@ def read_image(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     """Read an image file.
 
     The format is known by the first bytes, whatever the file is called: PNG, JPEG, TIFF, BMP,
-    WebP, GIF, PBM/PGM/PPM/PFM, NPY, NIfTI and DICOM. All bits are kept: 16-bit colour stays 16-bit.
+    WebP, GIF, PBM/PGM/PPM/PFM, NPY, NIfTI and DICOM; a folder may be a Zarr array or an image of
+    OME-Zarr. All bits are kept: 16-bit colour stays 16-bit.
 
     Parameters
     ----------
     path : str or path
-        The file, or a folder with the files of one DICOM series.
+        The file, a folder with the files of one DICOM series, or a Zarr.
     options : ReadOptions
         How to read it.
 
@@ -78,6 +81,8 @@ def read_image(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     >>> image.data.shape, image.data.dtype, image.colour
     ((4, 6, 1), dtype('uint16'), False)
     """
+    if is_zarr(path):
+        return read_zarr(path, options, Remarks())
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         return _read_folder(Path(path), options)
     return _read(Source.of_path(path), options)
@@ -147,6 +152,9 @@ def image_info(path: str | os.PathLike[str], options: ReadOptions = _DEFAULT) ->
     >>> facts["format"], facts["shape"], facts["bits"], facts["bytes"] > 0
     ('PNG', [4, 6, 3], 8, True)
     """
+    if is_zarr(path):
+        size, _ = file_facts(path)
+        return {"name": printable(path), "bytes": size} | zarr_header(path, options).as_dict()
     source = Source.of_path(path)
     found = format_of(source)
     with decoding(source.name):

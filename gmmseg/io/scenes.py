@@ -1,4 +1,4 @@
-"""Scenes on earth: one raster, or several of the same grid as the bands of one scene."""
+"""Files as scenes: one raster on earth, several as the bands of one, or a flat image in a Zarr."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._files import printable
-from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.errors import InvalidDataError, InvalidParameterError, UnsupportedFormatError
 from gmmseg.image import Image
 from gmmseg.io.header import Header
 from gmmseg.io.limits import check_pixels
 from gmmseg.io.options import ReadOptions
+from gmmseg.io.raster import is_remote
 from gmmseg.io.raster_scene import RasterScene, SceneOptions
+from gmmseg.io.zarr_scene import ZarrScene
+from gmmseg.io.zarr_store import is_zarr
 from gmmseg.tiles import Scene
 
 __all__ = ["StackedScene", "band_files", "open_scene", "scene_image", "stack_stem"]
@@ -42,10 +45,10 @@ def open_scene(
     Parameters
     ----------
     paths : sequence of path
-        GeoTIFF, JPEG 2000, ERDAS Imagine, ENVI or VRT.
+        GeoTIFF, JPEG 2000, ERDAS Imagine, ENVI or VRT; or one flat image in a Zarr.
     options : SceneOptions
     reading : ReadOptions
-        Its `nodata`, `keep_alpha` and `max_pixels` count.
+        Its `nodata`, `keep_alpha` and `max_pixels` count; of a Zarr `axes` and `frame`, too.
     threads : int, optional
         That decode; None = as many as there are CPUs.
 
@@ -60,10 +63,21 @@ def open_scene(
     InvalidDataError
         When grids or systems of coordinates differ.
     MissingDependencyError
-        Without the extra `geo`.
+        Without the extra `geo`, or `zarr`.
     """
     if not paths:
         raise InvalidParameterError("paths must name at least one raster.")
+    if any(is_zarr(path) for path in paths):
+        if len(paths) > 1:
+            raise InvalidDataError(
+                "a Zarr cannot be stacked with other files: its bands are along an axis of its own."
+            )
+        return ZarrScene(paths[0], reading)
+    if remote := [path for path in paths if _is_remote_zarr(path)]:
+        raise UnsupportedFormatError(
+            f"{printable(remote[0])} is not a local folder, and a Zarr is read from one only. Copy "
+            "it, or open it with dask.array.from_zarr for gmmseg.distributed."
+        )
     scenes: list[RasterScene] = []
     with ExitStack() as stack:
         for path in paths:
@@ -73,6 +87,11 @@ def open_scene(
         found = scenes[0] if len(scenes) == 1 else StackedScene(scenes)
         stack.pop_all()
     return found
+
+
+def _is_remote_zarr(path: str | os.PathLike[str]) -> bool:
+    word = os.fspath(path)
+    return is_remote(word) and word.lower().rstrip("/").endswith(".zarr")
 
 
 def scene_image(scene: Scene, reading: ReadOptions = _READING) -> Image:

@@ -22,6 +22,7 @@ from gmmseg.batch.record import RECORD_NAME, latest_entries, read_record
 from gmmseg.errors import GmmsegError, GmmsegWarning, MissingFileError, ReadError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable, read_image, replacing
+from gmmseg.io.zarr_store import is_zarr
 from gmmseg.mixture._threads import available_cpus
 from gmmseg.model import Model, load_model
 from gmmseg.pipeline import apply
@@ -187,7 +188,7 @@ class _Folder:
         if not isinstance(name, str) or not _is_relative(name):
             return None
         path = self.path / name
-        return path if path.is_file() else None
+        return path if path.is_file() or is_zarr(path) else None
 
     def source(self, name: str) -> Path | None:
         """The file of an input."""
