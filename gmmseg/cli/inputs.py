@@ -14,7 +14,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gmmseg.errors import InvalidDataError, ReadError, UnsupportedFormatError
+from gmmseg.errors import (
+    InvalidDataError,
+    InvalidParameterError,
+    ReadError,
+    UnsupportedFormatError,
+)
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, output_stem, printable, read_bytes, read_image
 from gmmseg.io.formats import is_tiff
@@ -29,6 +34,15 @@ __all__ = ["Input", "Stack", "find_inputs", "read_hints", "read_input", "read_ma
 
 STDIN = "-"
 _VOLUMES = ("ZYX", "ZYXC", "CZYX", "ZCYX")
+
+
+def _scene_options(args: Namespace) -> SceneOptions:
+    return SceneOptions(
+        resample=args.resample,
+        scale=args.scale,
+        offset=args.offset,
+        allow_remote=args.allow_remote,
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class Input:
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene | None:
         """The raster on earth that it is, opened; None when it is none."""
-        chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
+        chosen = _scene_options(args)
         if (
             self.path is None
             or self.path.is_dir()
@@ -148,7 +162,7 @@ class Stack(Input):
         return True
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene:
-        chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
+        chosen = _scene_options(args)
         return open_scene(self.words, chosen, options, threads=args.threads)
 
 
@@ -191,7 +205,14 @@ def read_input(
 
     `scene` is the source opened as a raster on earth.
     """
-    placed = scene is not None and (scene.georeference is not None or len(source.words) > 1)
+    units = _scene_options(args).has_units
+    if units and scene is None:
+        raise InvalidParameterError(
+            f"--scale and --offset belong to rasters on earth, which {source.name} is not."
+        )
+    placed = scene is not None and (
+        scene.georeference is not None or len(source.words) > 1 or units
+    )
     image = scene_image(scene, options) if scene and placed else source.read(options)
     if args.spacing is not None:
         image = image.with_spacing(args.spacing if len(args.spacing) > 1 else args.spacing[0])
