@@ -148,6 +148,8 @@ class RasterScene(Scene):
         of_bands = [b - 1 for b in self._bands]
         self._scales = np.array([source.scales[b] for b in of_bands])
         self._offsets = np.array([source.offsets[b] for b in of_bands])
+        if not np.isfinite([self._scales, self._offsets]).all() or not self._scales.all():
+            raise ReadError(f"cannot read {self.name}: a scale is 0, or no finite number.")
         self._scaled = bool((self._scales != 1).any() or self._offsets.any())
         if options.has_units and not self._scaled:
             self._scales[:] = 1.0 if options.scale is None else options.scale
@@ -260,8 +262,8 @@ class RasterScene(Scene):
             return np.moveaxis(planes, 0, -1)
         out = planes.astype(np.float32)
         for plane, scale, offset in zip(out, self._scales, self._offsets, strict=True):
+            plane += np.float32(offset / scale)  # what is 0 is then exactly 0
             plane *= np.float32(scale)
-            plane += np.float32(offset)
         return np.moveaxis(out, 0, -1)
 
 
