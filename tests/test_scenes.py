@@ -123,7 +123,6 @@ def test_scale_and_offset_make_other_numbers_of_the_same_pixels(tmp_path):
     assert not image.valid[0, 0]
 
 
-@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 @pytest.mark.parametrize(("scale", "offset"), [(0.0, 1.0), (np.nan, 0.0), (1.0, np.inf)])
 def test_a_scale_that_is_none(tmp_path, scale, offset):
     def setup(dataset):
@@ -134,6 +133,7 @@ def test_a_scale_that_is_none(tmp_path, scale, offset):
         open_scene([path])
 
 
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 def test_control_points(tmp_path):
     points = [GroundControlPoint(row=0, col=0, x=10, y=50), GroundControlPoint(1, 1, 11, 49)]
 
