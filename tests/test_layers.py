@@ -88,6 +88,7 @@ LAYERS = (
     ("scene_outputs.py", 4),
     ("map_layouts.py", 4),
     ("vectors.py", 4),
+    ("zonal.py", 4),
     ("scattered_scenes.py", 4),
     ("distributed.py", 4),
     ("xarrays.py", 5),
