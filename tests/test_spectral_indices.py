@@ -1,6 +1,7 @@
 """Spectral indices as features: formulas, bands by their roles, gaps."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -426,3 +427,9 @@ def test_a_damaged_model_is_refused(changes, text):
     entries["features"] |= changes
     with pytest.raises(ModelFormatError, match=text):
         Model.from_dict(entries)
+
+
+def test_the_manual_has_the_formulas_that_are_computed():
+    manual = (Path(__file__).parents[1] / "docs" / "satellite.md").read_text(encoding="utf-8")
+    for name, index in INDICES.items():
+        assert f"| `{name}` | {index.formula} | {index.meaning} | {index.source} |" in manual
