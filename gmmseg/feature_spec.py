@@ -182,11 +182,12 @@ class FeatureSpec:
         """
         bands, roles = self.bands, dict(self.roles)
         places = places_of(self.band_names, image.band_names)
-        if places is not None and image.band_names != self.band_names:
+        if places is not None and (self.columns or places != list(range(1, image.n_bands + 1))):
             earlier = self.columns or range(1, len(places) + 1)
-            moved = dict(zip(earlier, places, strict=True))
-            bands = tuple(moved[band] for band in bands or earlier)  # type: ignore[index]
-            roles = {role: moved[band] for role, band in roles.items()}  # type: ignore[index]
+            moved: dict[Any, int] = dict(zip(earlier, places, strict=True))
+            if self.colour_space != "none":
+                bands = tuple(moved[band] for band in bands or earlier)
+            roles = {role: moved[band] for role, band in roles.items()}
 
         def number(band: Band) -> int:
             return number_of(band, image.band_names, image.n_bands, *_origins(image))
@@ -287,12 +288,14 @@ class FeatureSpec:
         """Raise `ModelFormatError` unless all bands are told by number, as those of a model are."""
         if any(isinstance(band, str) for band in (*(self.bands or ()), *dict(self.roles).values())):
             raise ModelFormatError("features: bands and roles of a model must be numbers.")
-        if self.indices and (
-            set(roles_of(self.indices)) != set(dict(self.roles))
-            or (self.bands is None and self.colour_space != "none")
-        ):
-            raise ModelFormatError("features: indices need bands, and a role for each of theirs.")
-        if self.bands is not None and len(self.band_names) not in (0, len(self.columns)):
+        if set(roles_of(self.indices)) != set(dict(self.roles)):
+            raise ModelFormatError("features: roles must be those that the indices need.")
+        alone = self.colour_space == "none"
+        if (alone and self.bands) or (self.indices and not (alone or self.bands)):
+            raise ModelFormatError(
+                "features: bands must be listed beside indices, and be null where these are alone."
+            )
+        if self.columns and len(self.band_names) not in (0, len(self.columns)):
             raise ModelFormatError("features: band_names must be as many as the bands, or none.")
 
     def valid(self, image: Image) -> NDArray[np.bool_] | None:

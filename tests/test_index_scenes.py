@@ -286,6 +286,21 @@ def test_constants_need_reflectances_on_the_command_line(tmp_path, run, raster):
     assert json.loads(done.out)["bands"] == list(NAMES)
 
 
+def test_other_commands_know_indices(tmp_path, run, raster):
+    scene = raster(tmp_path / "a.tif", planes(), names=NAMES)
+    alone = ("--index", "ndvi,ndwi", "--colour-space", "none")
+    done = run("anomaly", scene, *alone, "--save-model", "-o", f"{tmp_path}/out/")
+    assert done.status == 0, done.err
+    found = load_model(tmp_path / "out" / "a.gmm.json")
+    assert found.feature_names == ("ndvi", "ndwi")
+    done = run("select", scene, *alone, "--k-range", "1-4", "--json")
+    assert done.status == 0, done.err
+    done = run("batch", scene, "-k", 3, "--index", "ndvi", "-o", tmp_path / "many", "--mode",
+               "pooled", "--save-model", "-j", 1)  # fmt: skip
+    assert done.status == 0, done.err
+    assert "ndvi" in load_model(tmp_path / "many" / "a.gmm.json").feature_names
+
+
 def test_an_index_that_there_is_not(run, tmp_path):
     done = run("segment", tmp_path / "a.tif", "-k", 3, "--index", "ndxi")
     assert done.status == 2

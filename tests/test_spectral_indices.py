@@ -378,6 +378,16 @@ def test_a_model_finds_its_bands_by_name_in_whatever_order(space, tmp_path):
     )  # by number
 
 
+def test_chosen_bands_are_found_in_an_image_that_has_them_in_that_order():
+    image = scene(names=("B02", "B03", "B04", "B08"))
+    model = fitted(image, bands=("B08", "B02"), indices=("ndvi",))
+    assert model.features.band_names == ("B08", "B02", "B04")
+    turned = scene(image.data[..., [3, 0, 2]], names=("B08", "B02", "B04"))
+    found = gmmseg.apply(model, turned)
+    np.testing.assert_array_equal(found.labels, gmmseg.apply(model, image).labels)
+    assert found.model.features.bands == (1, 2)
+
+
 def test_bands_without_an_index_are_found_by_name_too():
     image = scene(names=("B02", "B03", "B04", "B08"))
     model = fitted(image)
@@ -411,8 +421,10 @@ def test_an_image_without_the_bands_is_refused():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"roles": {}}, "features: indices need bands, and a role for each of theirs"),
-        ({"bands": None}, "features: indices need bands"),
+        ({"roles": {}}, "features: roles must be those that the indices need"),
+        ({"bands": None}, "features: bands must be listed beside indices"),
+        ({"colour_space": "none"}, "features: bands .* be null where these are alone"),
+        ({"indices": []}, "features: roles must be those"),
         ({"roles": ["red"]}, "features: roles must be an object"),
         ({"roles": {"red": 3, "nir": "B08"}}, "bands and roles of a model must be numbers"),
         ({"roles": {"red": 3, "nir": -4}}, "features: nir must be at least 1"),

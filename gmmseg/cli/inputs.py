@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gmmseg.cli.option_groups import options_of
 from gmmseg.errors import (
     InvalidDataError,
     InvalidParameterError,
@@ -34,15 +35,6 @@ __all__ = ["Input", "Stack", "find_inputs", "read_hints", "read_input", "read_ma
 
 STDIN = "-"
 _VOLUMES = ("ZYX", "ZYXC", "CZYX", "ZCYX")
-
-
-def _scene_options(args: Namespace) -> SceneOptions:
-    return SceneOptions(
-        resample=args.resample,
-        scale=args.scale,
-        offset=args.offset,
-        allow_remote=args.allow_remote,
-    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +101,7 @@ class Input:
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene | None:
         """The raster on earth that it is, opened; None when it is none."""
-        chosen = _scene_options(args)
+        chosen = options_of(args, SceneOptions)
         if (
             self.path is None
             or self.path.is_dir()
@@ -162,7 +154,7 @@ class Stack(Input):
         return True
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene:
-        chosen = _scene_options(args)
+        chosen = options_of(args, SceneOptions)
         return open_scene(self.words, chosen, options, threads=args.threads)
 
 
@@ -205,7 +197,7 @@ def read_input(
 
     `scene` is the source opened as a raster on earth.
     """
-    units = _scene_options(args).has_units
+    units = options_of(args, SceneOptions).has_units
     if units and scene is None:
         raise InvalidParameterError(
             f"--scale and --offset belong to rasters on earth, which {source.name} is not."
