@@ -9,7 +9,7 @@ from types import MappingProxyType
 from gmmseg._files import printable
 from gmmseg.errors import InvalidParameterError
 
-__all__ = ["ROLES", "known_roles", "needed_roles"]
+__all__ = ["ROLES", "SENSORS", "known_roles", "needed_roles", "sensor_of"]
 
 #: What bands are called in words, the best first. All is in small letters, with single blanks.
 _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -44,6 +44,9 @@ _SENSORS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
         },
     }
 )  # fmt: skip
+
+#: Those of which the numbers of bands are known.
+SENSORS = tuple(_SENSORS)
 
 #: All numbers of bands that a sensor has.
 _BANDS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -94,6 +97,19 @@ def known_roles(names: Sequence[str], *origins: str) -> dict[str, int]:
     {}
     """
     return _by_number(names, origins) | _by_word(names)
+
+
+def sensor_of(names: Sequence[str], *origins: str) -> str:
+    """Which sensor the numbers of the bands are of; empty where there are none, or that is open.
+
+    Examples
+    --------
+    >>> sensor_of(["B4", "B5"], "LC08_L2SP_013031"), sensor_of(["B04"]), sensor_of(["B4"])
+    ('Landsat 8/9', 'Sentinel-2', '')
+    """
+    codes = [_CODE.match(name.upper()) for name in names]
+    found = _candidates(codes, origins) if any(codes) else []
+    return found[0] if len(found) == 1 else ""
 
 
 def _by_word(names: Sequence[str]) -> dict[str, int]:

@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg._colour import SPACES, is_picture, not_display_values
 from gmmseg._entries import check_entries, options_of_entries
-from gmmseg.band_roles import needed_roles
-from gmmseg.chosen_bands import Band, checked_bands, checked_roles, number_of, places_of
+from gmmseg.band_roles import SENSORS, sensor_of
+from gmmseg.chosen_bands import (
+    Band,
+    checked_bands,
+    checked_roles,
+    found_in,
+    origins,
+    places_of,
+    with_roles,
+)
 from gmmseg.errors import InvalidParameterError, ModelFormatError
 from gmmseg.image import Image
 from gmmseg.spectral_indices import INDICES, index_values, roles_of
@@ -106,8 +114,10 @@ class FeatureSpec:
     background: float = 0.0
     working_pixels: int = 0
     gaps: str = "use"
-    #: Resolved: what the image calls the bands, by which others find them whatever their order.
+    #: Resolved: what the image calls the bands, by which others find them whatever their order;
+    #: and which sensor that is of, where its bands have numbers: B4 is not the same for all.
     band_names: tuple[str, ...] = field(default=(), compare=False)
+    sensor: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         check_choice(self.colour_space, "colour_space", COLOUR_SPACES)
@@ -163,59 +173,21 @@ class FeatureSpec:
         >>> FeatureSpec().resolve(Image.from_array(np.zeros((4, 5)))).colour_space
         'raw'
         """
-        spec = self._found_in(image)
+        spec = found_in(image, self)
         space = spec.colour_space
         if space == "auto":
             space = "lab" if spec._looks_like_a_picture(image) else "raw"
         if space in SPACES:
             space = spec._checked_space(space, image)
         spec = dataclasses.replace(spec, colour_space=space)
-        spec = spec._with_roles(image) if spec.indices else dataclasses.replace(spec, roles=())
+        spec = with_roles(image, spec) if spec.indices else dataclasses.replace(spec, roles=())
         names = tuple(image.band_names[i] for i in spec.chosen(image)) if image.band_names else ()
         own = names if places_of(names, image.band_names) else ()
-        return dataclasses.replace(spec, band_names=own)
-
-    def _found_in(self, image: Image) -> FeatureSpec:
-        """The same with its bands by their numbers in `image`.
-
-        Bands of an earlier image are found by their names where this one has all of them.
-        """
-        bands, roles = self.bands, dict(self.roles)
-        places = places_of(self.band_names, image.band_names)
-        if places is not None and (self.columns or places != list(range(1, image.n_bands + 1))):
-            earlier = self.columns or range(1, len(places) + 1)
-            moved: dict[Any, int] = dict(zip(earlier, places, strict=True))
-            if self.colour_space != "none":
-                bands = tuple(moved[band] for band in bands or earlier)
-            roles = {role: moved[band] for role, band in roles.items()}
-
-        def number(band: Band) -> int:
-            return number_of(band, image.band_names, image.n_bands, *_origins(image))
-
-        return dataclasses.replace(
-            self,
-            bands=bands and tuple(map(number, bands)),
-            roles=tuple((role, number(band)) for role, band in roles.items()),
-        )
-
-    def _with_roles(self, image: Image) -> FeatureSpec:
-        """The same with a number for every band that the features need."""
-        roles = needed_roles(
-            self.indices, roles_of(self.indices), self._roles, image.band_names, *_origins(image)
-        )
-        odd = [name for name in self.indices if INDICES[name].needs_reflectance]
-        if odd and image.data.dtype.kind != "f":
-            raise InvalidParameterError(
-                f"{odd[0]} needs reflectances of 0 to 1, because its formula has constants "
-                f"({INDICES[odd[0]].formula}), but the bands are numbers of {image.data.dtype} "
-                "without a scale. Tell scale and offset of the files (--scale, --offset), or take "
-                "an index of ratios alone, such as ndvi."
-            )
-        bands = tuple(i + 1 for i in self.points(image)) or None
-        return dataclasses.replace(self, bands=bands, roles=tuple(roles.items()))
+        sensor = sensor_of(own, *origins(image))
+        return dataclasses.replace(spec, band_names=own, sensor=sensor)
 
     @property
-    def _roles(self) -> dict[str, int]:
+    def found_roles(self) -> dict[str, int]:
         """The bands of the roles, which have been found."""
         return {role: band for role, band in self.roles if isinstance(band, int)}
 
@@ -295,6 +267,10 @@ class FeatureSpec:
             raise ModelFormatError(
                 "features: bands must be listed beside indices, and be null where these are alone."
             )
+        if self.sensor not in ("", *SENSORS) or (self.sensor and not self.band_names):
+            raise ModelFormatError(
+                f"features: sensor must be one of {', '.join(SENSORS)}, and bands have names."
+            )
         if self.columns and len(self.band_names) not in (0, len(self.columns)):
             raise ModelFormatError("features: band_names must be as many as the bands, or none.")
 
@@ -323,7 +299,7 @@ class FeatureSpec:
         """The indices of some pixels; NaN where they are not defined."""
         dtype = feature_dtype(image.data.dtype, self)
         bands = {}
-        for role, number in self._roles.items():
+        for role, number in self.found_roles.items():
             values = image.data[part][..., number - 1].astype(dtype)
             bands[role] = np.where(image.observed_in(part, number - 1), values, dtype(np.nan))
         return [index_values(name, bands, dtype) for name in self.indices]
@@ -349,7 +325,7 @@ class FeatureSpec:
     def columns(self) -> tuple[int, ...]:
         """Of a resolved spec the numbers, from 1, of `chosen`; none where all bands are."""
         points = () if self.colour_space == "none" else self.bands or ()
-        others = self._roles.values() if self.indices else ()
+        others = self.found_roles.values() if self.indices else ()
         return tuple(dict.fromkeys(int(band) for band in (*points, *others)))
 
     def _looks_like_a_picture(self, image: Image) -> bool:
@@ -413,11 +389,6 @@ def _check_indices(names: Any, colour_space: str) -> tuple[str, ...]:
             "colour_space 'none' takes no band as a feature: name indices (--index ndvi)."
         )
     return checked
-
-
-def _origins(image: Image) -> tuple[str, ...]:
-    """What may tell which sensor took an image."""
-    return image.sensor, "" if image.path is None else image.path.name
 
 
 def _check_scales(scales: Any, name: str) -> tuple[float, ...]:

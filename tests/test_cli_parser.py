@@ -79,7 +79,7 @@ def test_every_argument_has_a_help_text(name):
 )
 def test_every_field_of_the_options_has_an_argument_with_its_default(kind):
     given = {action.dest for action in own_actions("segment")}
-    found = {"roles", "band_names"}  # --bands tells roles, images the names of their bands
+    found = {"roles", "band_names", "sensor"}  # --bands tells roles, images the others
     assert {field.name for field in fields(kind)} - given - found == set()
     assert options_of(parsed("segment"), kind) == kind()
 

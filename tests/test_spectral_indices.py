@@ -398,6 +398,48 @@ def test_bands_without_an_index_are_found_by_name_too():
     np.testing.assert_allclose(found.table[0].mean, gmmseg.apply(model, image).table[0].mean)
 
 
+LANDSAT8, LANDSAT5 = ("B2", "B3", "B4", "B5"), ("B1", "B2", "B3", "B4")
+
+
+@pytest.mark.parametrize("space", ["raw", "none"])
+def test_a_model_takes_the_same_colours_of_another_sensor(space, tmp_path):
+    image = scene(names=LANDSAT8, sensor="LANDSAT_8")
+    model = fitted(image, indices=("ndvi",), colour_space=space)
+    assert model.features.sensor == "Landsat 8/9"
+    model.save(tmp_path / "m.gmm.json")
+    expected = gmmseg.apply(model, image).labels
+    more = np.concatenate([image.data, image.data[..., :1] + 9], axis=-1)
+    other = scene(more, names=(*LANDSAT5, "B5"), sensor="LANDSAT_5")  # has all of these names
+    found = gmmseg.apply(load_model(tmp_path / "m.gmm.json"), other)
+    np.testing.assert_array_equal(found.labels, expected)
+    third = scene(image.data[..., ::-1], names=("B08", "B04", "B03", "B02"))
+    np.testing.assert_array_equal(gmmseg.apply(model, third).labels, expected)
+
+
+def test_bands_that_another_sensor_has_not_are_told():
+    image = scene(names=("B3", "B4", "B5", "B10"), sensor="LANDSAT_8")
+    model = fitted(image, indices=("ndvi",))
+    other = scene(names=LANDSAT5, sensor="LANDSAT_5")
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"bands of Landsat 8/9, and this image, of Landsat 4/5/7, .* like its B10\. Fit",
+    ):
+        gmmseg.apply(model, other)
+    model = fitted(scene(names=LANDSAT8, sensor="LANDSAT_8"))
+    three = scene(reflectances(n_bands=3), names=LANDSAT5[:3], sensor="LANDSAT_5")
+    with pytest.raises(InvalidParameterError, match=r"like its B5 \(nir\)"):
+        gmmseg.apply(model, three)
+
+
+def test_one_model_of_several_sensors():
+    first, second = scene(names=LANDSAT8, sensor="LC08"), scene(reflectances(seed=2))
+    other = scene(second.data, names=LANDSAT5, sensor="LT05")
+    options = gmmseg.SegmentOptions(features=FeatureSpec(indices=("ndvi",)))
+    found = gmmseg.fit([first, other], 2, options).mixture
+    expected = gmmseg.fit([scene(), second], 2, options).mixture
+    np.testing.assert_array_equal(found.means, expected.means)
+
+
 def test_images_of_one_model_may_have_their_bands_in_another_order():
     first, second = scene(), scene(reflectances(seed=2))
     turned = scene(second.data[..., ::-1], names=NAMED[::-1])
@@ -431,6 +473,9 @@ def test_an_image_without_the_bands_is_refused():
         ({"indices": "ndvi"}, "features: indices must be a list"),
         ({"indices": ["x"]}, "features: each of indices must be one of"),
         ({"band_names": [1, 2, 3, 4]}, "features: band_names must be a list of text"),
+        ({"sensor": "Landsat 6"}, "features: sensor must be one of Sentinel-2, Landsat 8/9"),
+        ({"sensor": 3}, "features: sensor must be one of"),
+        ({"sensor": "Sentinel-2", "band_names": []}, "features: sensor .* and bands have names"),
         ({"band_names": ["red"]}, "features: band_names must be as many as the bands, or none"),
     ],
 )
