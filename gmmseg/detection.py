@@ -284,9 +284,8 @@ class _Data(NamedTuple):
 
 
 def _of_image(picture: Image, features: FeatureSpec, model: Model | None) -> _Data:
-    if model is not None:
-        model.check_image(picture)
-    spec = features.resolve(picture) if model is None else model.features
+    known = features if model is None else model.for_image(picture).features
+    spec = known.resolve(picture)
     if spec.step(picture.shape) > 1:
         raise InvalidParameterError(
             "working_pixels must be 0 here: anomalies are sought in every pixel. Fit a model "

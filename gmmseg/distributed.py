@@ -21,6 +21,7 @@ from gmmseg.errors import InvalidDataError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
 from gmmseg.labels import label_dtype
+from gmmseg.many_images import common_spec
 from gmmseg.mixture.em import Callback
 from gmmseg.mixture.rows import Frame
 from gmmseg.mixture.scattered import BLOCK, Parts, PartWork, ready_rows
@@ -98,7 +99,9 @@ def fit(
     found = [scattered_scene(scene, reading) for scene in many]
     options = replace(options, features=replace(options.features, gaps="drop"))
     looks = [scene.look(LOOK) for scene in found]
-    specs = [options.features.resolve(look) for look in looks]
+    common_spec(looks, options.features)
+    first = options.features.resolve(looks[0])
+    specs = [first.resolve(look) for look in looks]
     parts = _feature_parts(found, specs)
     rows = PixelRows(parts, None, looks[0].shape, None, parts, None)
     model, _ = model_of_rows(looks[:1], [rows], k, options, 1, callback)
@@ -135,7 +138,7 @@ def apply(
     found = scattered_scene(scene, reading)
     check_streamable(replace(SegmentOptions(), features=model.features))
     model = replace(model, features=replace(model.features, gaps="drop"))
-    model.check_image(found.look(LOOK))
+    model = model.for_image(found.look(LOOK))
     strips = (
         _smoothed_strips(found, model, stream) if model.smoothing.is_on else _strips(found, model)
     )
@@ -231,10 +234,6 @@ class _DaskParts(Parts):
 def _feature_parts(scenes: Sequence[ScatteredScene], specs: Sequence[FeatureSpec]) -> _DaskParts:
     """The features of all used pixels, held by the workers, cut at multiples of `BLOCK` rows."""
     dask = import_optional("dask")
-    if any(spec != specs[0] for spec in specs):
-        raise InvalidDataError(
-            "the scenes are of different kinds. Choose colour_space= (--colour-space) for all."
-        )
     made = [
         dask.delayed(partial(_features, spec=spec))(strip)
         for scene, spec in zip(scenes, specs, strict=True)

@@ -78,7 +78,8 @@ class EnlargedSegmentation(Segmentation):
 
     @cached_property
     def _table(self) -> tuple[ClassRow, ...]:
-        spec = FeatureSpec(colour_space="raw", bands=self.model.features.bands)
+        chosen = tuple(band + 1 for band in self.model.features.chosen(self.image))
+        spec = FeatureSpec(colour_space="raw", bands=chosen)
         image = self.image if self._valid is None else self.image.with_mask(self._valid)
         rows = pixel_rows(image, spec)
         labels = self.labels.ravel() if rows.valid is None else self.labels[rows.valid]

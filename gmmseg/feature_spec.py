@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,12 +14,23 @@ from numpy.typing import NDArray
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg._colour import SPACES, is_picture, not_display_values
 from gmmseg._entries import check_entries, options_of_entries
+from gmmseg.band_roles import SENSORS, sensor_of
+from gmmseg.chosen_bands import (
+    Band,
+    checked_bands,
+    checked_roles,
+    found_in,
+    origins,
+    places_of,
+    with_roles,
+)
 from gmmseg.errors import InvalidParameterError, ModelFormatError
 from gmmseg.image import Image
+from gmmseg.spectral_indices import INDICES, index_values, roles_of
 
-__all__ = ["COLOUR_SPACES", "GAPS", "ColourSpace", "FeatureSpec"]
+__all__ = ["COLOUR_SPACES", "GAPS", "ColourSpace", "FeatureSpec", "feature_dtype"]
 
-ColourSpace = Literal["auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw"]
+ColourSpace = Literal["auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw", "none"]
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
 
 #: What becomes of pixels of which some bands were not observed.
@@ -34,15 +45,23 @@ class FeatureSpec:
 
     Attributes
     ----------
-    colour_space : {"auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw"}
+    colour_space : {"auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw", "none"}
         "lab" and "luv" are CIE's, white D65 (L 0..100). "lb" is lab without a, from green to red:
         stained nuclei are darker and bluer than what is around them, however red that is. "rgb",
         "gray" and "ycrcb" are display values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an
-        angle would tear red apart at 0 and mean nothing in grey. "raw" takes the bands as they are.
+        angle would tear red apart at 0 and mean nothing in grey. "raw" takes the bands as they are;
+        "none" takes none of them, but `indices` alone.
         "auto" is "lab" for 8 and 16-bit colour pictures of three bands, otherwise "raw".
-    bands : tuple of int, optional
-        Chosen bands, from 1, in this order; for a colour space: red, green, blue.
-        None = all; for a colour space of a colour image: the first three.
+    bands : tuple of int or str, optional
+        Chosen bands, from 1 or by name, in this order; for a colour space: red, green, blue.
+        None = all; for a colour space of a colour image: the first three. A pair tells the role
+        of a band as well, ``("nir", 4)``; so does a mapping, ``{"red": 3, "nir": 4}``.
+    indices : tuple of str
+        Spectral indices that are features beside the bands, of `spectral_indices.INDICES`:
+        "ndvi", "ndwi" ... Their bands need not be chosen.
+    roles : tuple of (str, int or str)
+        Which band is red, which "nir"; a mapping will do. What is not told here is found by the
+        names of the bands (`band_roles.known_roles`).
     position : float
         0 = none; otherwise row and col (and plane) are features and this is their weight in the
         distances of the k-means start, against 1 for the colour: see `features.start_scale`.
@@ -84,7 +103,9 @@ class FeatureSpec:
     """
 
     colour_space: str = "auto"
-    bands: tuple[int, ...] | None = None
+    bands: tuple[Band, ...] | None = None
+    indices: tuple[str, ...] = ()
+    roles: tuple[tuple[str, Band], ...] = ()
     position: float = 0.0
     local_mean: tuple[float, ...] = ()
     local_std: tuple[float, ...] = ()
@@ -93,12 +114,19 @@ class FeatureSpec:
     background: float = 0.0
     working_pixels: int = 0
     gaps: str = "use"
+    #: Resolved: what the image calls the bands, by which others find them whatever their order;
+    #: and which sensor that is of, where its bands have numbers: B4 is not the same for all.
+    band_names: tuple[str, ...] = field(default=(), compare=False)
+    sensor: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         check_choice(self.colour_space, "colour_space", COLOUR_SPACES)
         check_choice(self.gaps, "gaps", GAPS)
+        bands, told = (None, {}) if self.bands is None else checked_bands(self.bands)
         checked = {
-            "bands": None if self.bands is None else _check_bands(self.bands),
+            "bands": bands,
+            "indices": _check_indices(self.indices, self.colour_space),
+            "roles": checked_roles(dict(checked_roles(self.roles)) | told),
             "position": check_real(self.position, "position", minimum=0),
             "local_mean": _check_scales(self.local_mean, "local_mean"),
             "local_std": _check_scales(self.local_std, "local_std"),
@@ -145,18 +173,23 @@ class FeatureSpec:
         >>> FeatureSpec().resolve(Image.from_array(np.zeros((4, 5)))).colour_space
         'raw'
         """
-        missing = [band for band in self.bands or () if band > image.n_bands]
-        if missing:
-            raise InvalidParameterError(
-                f"bands must be within 1..{image.n_bands}, the bands of this image, got "
-                f"{missing[0]}. Choose others with bands= (--bands)."
-            )
-        space = self.colour_space
+        spec = found_in(image, self)
+        space = spec.colour_space
         if space == "auto":
-            space = "lab" if self._looks_like_a_picture(image) else "raw"
-        if space != "raw":
-            space = self._checked_space(space, image)
-        return dataclasses.replace(self, colour_space=space)
+            space = "lab" if spec._looks_like_a_picture(image) else "raw"
+        if space in SPACES:
+            space = spec._checked_space(space, image)
+        spec = dataclasses.replace(spec, colour_space=space)
+        spec = with_roles(image, spec) if spec.indices else dataclasses.replace(spec, roles=())
+        names = tuple(image.band_names[i] for i in spec.chosen(image)) if image.band_names else ()
+        own = names if places_of(names, image.band_names) else ()
+        sensor = sensor_of(own, *origins(image))
+        return dataclasses.replace(spec, band_names=own, sensor=sensor)
+
+    @property
+    def found_roles(self) -> dict[str, int]:
+        """The bands of the roles, which have been found."""
+        return {role: band for role, band in self.roles if isinstance(band, int)}
 
     def names(self, image: Image) -> tuple[str, ...]:
         """What the features of `image` are called, in their order."""
@@ -164,6 +197,7 @@ class FeatureSpec:
         points = spec._point_names(image)
         if spec.power != 1:
             points = tuple(f"{name}^{spec.power:g}" for name in points)
+        points += spec.indices
         textured = points[: spec.n_textured(len(points))]
         texture = [
             f"{kind} {scale:g} of {name}"
@@ -181,7 +215,8 @@ class FeatureSpec:
     @property
     def is_raw(self) -> bool:
         """True when the features are the bands as they are, and nothing else."""
-        return self.colour_space == "raw" and self.is_pointwise and self.power == 1
+        bands_alone = self.colour_space == "raw" and not self.indices
+        return bands_alone and self.is_pointwise and self.power == 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON.
@@ -191,10 +226,11 @@ class FeatureSpec:
         >>> FeatureSpec(colour_space="raw", bands=(4, 3)).to_dict()["bands"]
         [4, 3]
         """
-        return {
+        entries = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
+        return entries | {"roles": dict(self.roles)}
 
     @classmethod
     def from_dict(cls, entries: Any) -> FeatureSpec:
@@ -206,11 +242,37 @@ class FeatureSpec:
             When an entry is unknown, missing, of the wrong type or out of range.
         """
         check_entries(cls, entries, "features")
-        for name in ("bands", "local_mean", "local_std"):
+        for name in ("bands", "indices", "band_names", "local_mean", "local_std"):
             value = entries[name]
             if not (isinstance(value, list) or (name == "bands" and value is None)):
                 raise ModelFormatError(f"features: {name} must be a list, got {value!r}.")
-        return options_of_entries(cls, entries, "features")
+        if not isinstance(entries["roles"], dict):
+            raise ModelFormatError(f"features: roles must be an object, got {entries['roles']!r}.")
+        if not all(isinstance(name, str) for name in entries["band_names"]):
+            raise ModelFormatError("features: band_names must be a list of text.")
+        spec = options_of_entries(
+            cls, entries | {"band_names": tuple(entries["band_names"])}, "features"
+        )
+        spec._check_found()
+        return spec
+
+    def _check_found(self) -> None:
+        """Raise `ModelFormatError` unless all bands are told by number, as those of a model are."""
+        if any(isinstance(band, str) for band in (*(self.bands or ()), *dict(self.roles).values())):
+            raise ModelFormatError("features: bands and roles of a model must be numbers.")
+        if set(roles_of(self.indices)) != set(dict(self.roles)):
+            raise ModelFormatError("features: roles must be those that the indices need.")
+        alone = self.colour_space == "none"
+        if (alone and self.bands) or (self.indices and not (alone or self.bands)):
+            raise ModelFormatError(
+                "features: bands must be listed beside indices, and be null where these are alone."
+            )
+        if self.sensor not in ("", *SENSORS) or (self.sensor and not self.band_names):
+            raise ModelFormatError(
+                f"features: sensor must be one of {', '.join(SENSORS)}, and bands have names."
+            )
+        if self.columns and len(self.band_names) not in (0, len(self.columns)):
+            raise ModelFormatError("features: band_names must be as many as the bands, or none.")
 
     def valid(self, image: Image) -> NDArray[np.bool_] | None:
         """True where a pixel of `image` is used, of its shape; None when all are.
@@ -218,24 +280,61 @@ class FeatureSpec:
         This spec is resolved: not "auto".
         """
         complete = self.gaps == "drop" or self.colour_space in SPACES
-        return image.usable(self.chosen(image), complete=complete)
+        chosen, points = self.chosen(image), self.points(image)
+        used = image.usable(chosen, complete=complete)
+        if not self.indices or (not complete and chosen == points):
+            return used
+        combine = np.logical_and if complete else np.logical_or
 
-    def chosen(self, image: Image) -> tuple[int, ...]:
-        """Indices, from 0, of the bands that the features are made of."""
+        def usable(part: slice) -> NDArray[np.bool_]:
+            seen = combine.reduce([np.isfinite(plane) for plane in self._planes(image, part)])
+            if not complete and points:
+                some = image.usable(points)
+                seen |= True if some is None else some[part]
+            return seen if used is None else seen & used[part]
+
+        return image.where(usable)
+
+    def _planes(self, image: Image, part: slice) -> list[NDArray[Any]]:
+        """The indices of some pixels; NaN where they are not defined."""
+        dtype = feature_dtype(image.data.dtype, self)
+        bands = {}
+        for role, number in self.found_roles.items():
+            values = image.data[part][..., number - 1].astype(dtype)
+            bands[role] = np.where(image.observed_in(part, number - 1), values, dtype(np.nan))
+        return [index_values(name, bands, dtype) for name in self.indices]
+
+    def points(self, image: Image) -> tuple[int, ...]:
+        """Indices, from 0, of the bands that are features, as they are or as colours."""
+        if self.colour_space == "none":
+            return ()
         if self.bands is not None:
-            return tuple(band - 1 for band in self.bands)
+            return tuple(int(band) - 1 for band in self.bands)
         n_bands = image.n_bands
         if image.colour and self.colour_space in SPACES:
             n_bands = 3
         return tuple(range(n_bands))
 
+    def chosen(self, image: Image) -> tuple[int, ...]:
+        """Indices, from 0, of the bands that the features are made of: `points`, then others."""
+        if not self.indices:
+            return self.points(image)
+        return tuple(band - 1 for band in self.columns)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Of a resolved spec the numbers, from 1, of `chosen`; none where all bands are."""
+        points = () if self.colour_space == "none" else self.bands or ()
+        others = self.found_roles.values() if self.indices else ()
+        return tuple(dict.fromkeys(int(band) for band in (*points, *others)))
+
     def _looks_like_a_picture(self, image: Image) -> bool:
         """Colour made for a display, and no band lost by taking it as such."""
-        return image.colour and is_picture(image.data.dtype) and self.chosen(image) == (0, 1, 2)
+        return image.colour and is_picture(image.data.dtype) and self.points(image) == (0, 1, 2)
 
     def _checked_space(self, space: str, image: Image) -> str:
         """`space`, which must suit the chosen bands and their values."""
-        chosen = dataclasses.replace(self, colour_space=space).chosen(image)
+        chosen = dataclasses.replace(self, colour_space=space).points(image)
         if len(chosen) not in SPACES[space].n_bands:
             raise InvalidParameterError(
                 f"colour_space {space!r} needs three bands, red, green and blue, "
@@ -259,26 +358,35 @@ class FeatureSpec:
         if self.colour_space in SPACES:
             return SPACES[self.colour_space].names
         known = image.band_names or tuple(f"band {i + 1}" for i in range(image.n_bands))
-        return tuple(known[i] for i in self.chosen(image))
+        return tuple(known[i] for i in self.points(image))
 
     def n_points(self, n_features: int) -> int:
-        """How many of so many features, but for the place, are colours or bands."""
+        """How many of so many features, but for the place, are colours, bands or indices."""
         if self.colour_space in SPACES:
-            return len(SPACES[self.colour_space].names)
+            return len(SPACES[self.colour_space].names) + len(self.indices)
         return n_features // (1 + len(self.local_mean) + len(self.local_std))
 
     def n_textured(self, n_points: int) -> int:
         """How many of the colour features have their local mean and std taken."""
-        return n_points if self.colour_space == "raw" else SPACES[self.colour_space].n_textured
+        space = SPACES.get(self.colour_space)
+        return n_points if space is None else space.n_textured
 
 
-def _check_bands(bands: Any) -> tuple[int, ...]:
-    checked = tuple(
-        check_integer(band, "each of bands", minimum=1) for band in _items(bands, "bands")
-    )
-    if not checked or len(set(checked)) != len(checked):
+def feature_dtype(dtype: np.dtype[Any], spec: FeatureSpec) -> type[np.floating[Any]]:
+    """float32 where it holds all values exactly."""
+    exact = spec.colour_space in SPACES or np.can_cast(dtype, np.float32)
+    return np.float32 if exact else np.float64
+
+
+def _check_indices(names: Any, colour_space: str) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InvalidParameterError(f"indices must be a sequence of names, got {names!r}.")
+    checked = tuple(check_choice(name, "each of indices", INDICES) for name in names)
+    if len(set(checked)) != len(checked):
+        raise InvalidParameterError(f"indices must be different ones, got {names!r}.")
+    if colour_space == "none" and not checked:
         raise InvalidParameterError(
-            f"bands must be different band numbers, at least one, got {bands!r}. None takes all."
+            "colour_space 'none' takes no band as a feature: name indices (--index ndvi)."
         )
     return checked
 

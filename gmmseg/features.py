@@ -1,7 +1,8 @@
-"""Pixels -> features: colour, place and texture, one row for each used pixel.
+"""Pixels -> features: colour, indices, place and texture, one row for each used pixel.
 
-The order of the features is: colour (or raw bands), local means, local standard deviations, place.
-The first is lightness wherever there is one, because classes are numbered by its mean.
+The order of the features is: colour (or raw bands), indices, local means, local standard
+deviations, place. The first is lightness wherever there is one, because classes are numbered by
+its mean.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from gmmseg._colour import SPACES
 from gmmseg._texture import Grid, centres, fill_place, fill_texture, subtract_background
 from gmmseg.errors import InvalidParameterError
-from gmmseg.feature_spec import FeatureSpec
+from gmmseg.feature_spec import FeatureSpec, feature_dtype
 from gmmseg.image import Image
 from gmmseg.mixture.lazy import LazyRows
-from gmmseg.used_pixels import UsedPixels, feature_dtype, used_values
+from gmmseg.spectral_indices import index_values
+from gmmseg.used_pixels import UsedPixels, used_values
 
 __all__ = [
     "image_features",
@@ -250,9 +252,10 @@ def start_scale(deviations: NDArray[Any], spec: FeatureSpec, ndim: int) -> NDArr
 
     Colours of one space share one scale, 1 / the largest standard deviation among them, so that
     the metric of the colour space is kept. Raw bands each get 1 / their own, so that units do not
-    matter. Texture has the scale of the colour or band that it is of, a local deviation twice that:
-    a pattern of two values that differ by h has a deviation of h / 2. (With scales of their own the
-    few pixels along the edges of an image without texture would be clusters.) Place shares one
+    matter; so do indices. Texture has the scale of the colour or band that it is of, a local
+    deviation twice that: a pattern of two values that differ by h has a deviation of h / 2. (With
+    scales of their own the few pixels along the edges of an image without texture would be
+    clusters.) Place shares one
     scale, `FeatureSpec.position` / the largest deviation among its axes. A feature that does not
     vary gets 0.
 
@@ -284,7 +287,8 @@ def start_scale(deviations: NDArray[Any], spec: FeatureSpec, ndim: int) -> NDArr
         own, [spec.n_points(n_features - n_place), n_features - n_place]
     )
     if spec.colour_space in SPACES:
-        points[:] = points.max(initial=0)
+        colours = points[: len(points) - len(spec.indices)]
+        colours[:] = colours.max(initial=0)
     textured = np.tile(points[: spec.n_textured(len(points))], n_means + n_stds)
     np.copyto(texture, textured, where=textured > 0)
     place[:] = place.max(initial=0)
@@ -304,9 +308,14 @@ def _check_resolved(spec: FeatureSpec) -> None:
 
 
 def _n_points(values: NDArray[Any] | LazyRows, spec: FeatureSpec) -> int:
-    """The number of colour features that the bands of `values` give."""
+    """The number of colours, bands and indices that the bands of `values` give."""
     _check_resolved(spec)
-    n_bands = int(values.shape[1])
+    return _n_colours(int(values.shape[1]), spec) + len(spec.indices)
+
+
+def _n_colours(n_bands: int, spec: FeatureSpec) -> int:
+    """The number of colours, or bands, among the features; the other bands are of indices."""
+    n_bands = min(n_bands, _n_first(n_bands, spec))
     space = SPACES.get(spec.colour_space)
     if space is None:
         return n_bands
@@ -318,12 +327,30 @@ def _n_points(values: NDArray[Any] | LazyRows, spec: FeatureSpec) -> int:
     return len(space.names)
 
 
+def _n_first(n_bands: int, spec: FeatureSpec) -> int:
+    """How many of the bands, the first of them, are features themselves."""
+    if not spec.indices:
+        return n_bands
+    return 0 if spec.colour_space == "none" else len(spec.bands or ())
+
+
 def _fill_points(values: NDArray[Any], spec: FeatureSpec, out: NDArray[Any]) -> None:
+    colours, indices = np.split(out, [len(out) - len(spec.indices)])
+    first = values[:, : _n_first(values.shape[1], spec)] if spec.indices else values
     if spec.colour_space in SPACES:
-        SPACES[spec.colour_space].fill(values, out)
+        SPACES[spec.colour_space].fill(first, colours)
     else:
-        for plane, band in zip(out, values.T, strict=True):
+        for plane, band in zip(colours, first.T, strict=True):
             plane[:] = band
     if spec.power != 1:
-        for plane in out:
+        for plane in colours:
             plane[:] = np.copysign(np.abs(plane) ** spec.power, plane)
+    if spec.indices:
+        _fill_indices(values, spec, indices)
+
+
+def _fill_indices(values: NDArray[Any], spec: FeatureSpec, out: NDArray[Any]) -> None:
+    columns = spec.columns
+    bands = {role: values[:, columns.index(int(band))] for role, band in spec.roles}
+    for name, plane in zip(spec.indices, out, strict=True):
+        plane[:] = index_values(name, bands, out.dtype.type)

@@ -56,6 +56,8 @@ class Image:
         What was done while reading ("turned upright by EXIF", "first frame of 12").
     georeference : Georeference or None
         Where it lies on earth, if that was read.
+    sensor : str
+        What took it, in the words of the file, such as "LANDSAT_8"; empty when unknown.
     placement : Placement or None
         Where a medical volume lies in space, if its file says so.
     grid : PixelGrid or None
@@ -74,6 +76,7 @@ class Image:
     georeference: Georeference | None = None
     placement: Placement | None = None
     grid: PixelGrid | None = None
+    sensor: str = ""
 
     def __post_init__(self) -> None:
         data = self.data
@@ -224,14 +227,14 @@ class Image:
             return seen if self.mask is None else seen & self.mask[part]
 
         if self.data.dtype.kind == "f" or self.missing is not None:
-            return self._by_slabs(usable)
+            return self.where(usable)
         return None if self.mask is None or self.mask.all() else self.mask
 
     def observed(self, band: int) -> NDArray[np.bool_] | None:
         """True where a band (from 0) was observed, of `shape`; None when it was everywhere."""
         if self.data.dtype.kind != "f" and self.missing is None:
             return None
-        return self._by_slabs(lambda part: self.observed_in(part, band))
+        return self.where(lambda part: self.observed_in(part, band))
 
     def slabs(self, n_pixels: int = _SLAB) -> Iterator[slice]:
         """Cut the first axis into parts of about so many pixels."""
@@ -239,7 +242,7 @@ class Image:
         step = max(1, n_pixels * n // self.n_pixels)
         return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
-    def _by_slabs(self, of_slab: Callable[[slice], NDArray[np.bool_]]) -> NDArray[np.bool_] | None:
+    def where(self, of_slab: Callable[[slice], NDArray[np.bool_]]) -> NDArray[np.bool_] | None:
         """What is true of the pixels, slab by slab; None when it is of all."""
         found: NDArray[np.bool_] | None = None
         for part in self.slabs():

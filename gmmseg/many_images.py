@@ -25,7 +25,7 @@ def common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:
     """The features of all images, which must be the same."""
     specs = [features.resolve(image) for image in images]
     for image, spec in zip(images, specs, strict=True):
-        if spec != specs[0]:
+        if spec.colour_space != specs[0].colour_space:
             raise InvalidDataError(
                 f"the images are of different kinds: {_name(images[0])} is taken as "
                 f"{specs[0].colour_space!r}, {_name(image)} as {spec.colour_space!r}. Fit them "

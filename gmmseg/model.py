@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,14 @@ class Model:
         """Whether component j is class j, for all of them."""
         return self.labels == tuple(range(1, self.k + 1))
 
-    def check_image(self, image: Image) -> None:
-        """Raise `InvalidDataError` when the image has not the bands that the model needs."""
+    def for_image(self, image: Image) -> Model:
+        """The model with its bands found in an image: by their names where these are the same.
+
+        Raises
+        ------
+        InvalidDataError
+            When the image has not the bands that the model needs.
+        """
         names = self.features.names(image)
         if len(names) != self.mixture.n_features:
             raise InvalidDataError(
@@ -108,6 +114,8 @@ class Model:
                 f"({', '.join(self.feature_names)}), but this image gives {len(names)} "
                 f"({', '.join(names)}). Choose its bands with bands= (--bands)."
             )
+        features = self.features.resolve(image)
+        return self if features == self.features else replace(self, features=features)
 
     def describe(self) -> Description:
         """What was learnt, in terms of its features and classes: `mixture.description`."""

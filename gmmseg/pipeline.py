@@ -258,7 +258,7 @@ def apply(
         When the image has not the bands that the model was fitted on.
     """
     picture = as_image(image, mask, spacing, axes)
-    model.check_image(picture)
+    model = model.for_image(picture)
     coarse = on_working_grid(picture, model.features)
     rows = pixel_rows(coarse, model.features)
     found = Segmentation(image=coarse, model=model, warnings=(), _rows=rows, _threads=threads)

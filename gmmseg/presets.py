@@ -182,7 +182,11 @@ class ChangedPreset:
 
     def __call__(self, image: Image) -> SegmentOptions:
         """The options for an image."""
-        return self._changed(options_for(self.preset, image, boxed=self.boxed))
+        options = self._changed(options_for(self.preset, image, boxed=self.boxed))
+        told = "inside" in self.changes.get("smoothing", {})
+        if told or not options.smoothing.inside or not _undefined(image, options.features):
+            return options
+        return replace(options, smoothing=replace(options.smoothing, inside=False))
 
     def of_stream(self, look: Image) -> SegmentOptions:
         """The options for a scene that is read strip by strip, of which this is a look.
@@ -197,6 +201,15 @@ class ChangedPreset:
             name: replace(getattr(options, name), **fields) for name, fields in self.changes.items()
         }
         return replace(options, **parts)
+
+
+def _undefined(image: Image, features: FeatureSpec) -> bool:
+    """Whether an index is not defined somewhere: a gap among features, if not among bands."""
+    if not features.indices:
+        return False
+    some = features.resolve(image)
+    complete, used = replace(some, gaps="drop").valid(image), some.valid(image)
+    return complete is not None and (used is None or not np.array_equal(complete, used))
 
 
 def _has_gaps(image: Image) -> bool:

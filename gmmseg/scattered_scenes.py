@@ -45,6 +45,8 @@ class ScatteredOptions:
         Size of a pixel along rows and columns.
     unit : str
         Of the spacing.
+    sensor : str
+        What took it, as in `Image`.
     """
 
     axes: str = "YXC"
@@ -53,6 +55,7 @@ class ScatteredOptions:
     band_names: tuple[str, ...] = ()
     spacing: tuple[float, ...] | None = None
     unit: str = ""
+    sensor: str = ""
 
     def __post_init__(self) -> None:
         if self.axes not in ("YXC", "CYX"):
@@ -246,11 +249,8 @@ def _image_of_array(values: NDArray[Any], options: ScatteredOptions) -> Image:
     missing = None
     if options.nodata is not None and not np.isnan(options.nodata):
         missing = image.data == options.nodata
-    return _named(image, missing, options.band_names)
-
-
-def _named(image: Image, missing: NDArray[np.bool_] | None, names: tuple[str, ...]) -> Image:
-    return replace(image, missing=missing, band_names=names)
+    names, sensor = options.band_names, options.sensor
+    return replace(image, missing=missing, band_names=names, sensor=sensor)
 
 
 def _image_of_files(paths: list[str], reading: Any, start: int, stop: int) -> Image:

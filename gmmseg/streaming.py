@@ -184,10 +184,11 @@ def fit_scenes(
     check_streamable(options, k)
     looks = [scene.look(LOOK) for scene in scenes]
     memory = int(stream.memory * _OF_FIT) // len(scenes)
+    first = options.features.resolve(looks[0])
     with ExitStack() as stack:
         rows = []
         for scene, look in zip(scenes, looks, strict=True):
-            spec = options.features.resolve(look)
+            spec = first.resolve(look)
             height = stream.tile or strip_height(scene, int(stream.memory * _OF_STRIPS))
             values = SceneRows(scene, spec, memory, height=height)
             stack.callback(values.close)
@@ -224,7 +225,7 @@ def label_strips(
     """
     _check_features(model.features)
     _check_field(model)
-    model.check_image(scene.look(LOOK))
+    model = model.for_image(scene.look(LOOK))
     memory = int(stream.memory * _OF_STRIPS)
     height = strip_height(scene, memory)
     with Strips(scene, height, lambda image: image) as strips:

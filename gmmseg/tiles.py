@@ -15,12 +15,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg.feature_spec import FeatureSpec
+from gmmseg.feature_spec import FeatureSpec, feature_dtype
 from gmmseg.georeference import Georeference
 from gmmseg.image import Image
 from gmmseg.mixture.lazy import LazyRows
 from gmmseg.pixel_grid import PixelGrid
-from gmmseg.used_pixels import feature_dtype, used_values
+from gmmseg.used_pixels import used_values
 
 __all__ = ["ImageScene", "Scene", "SceneRows", "Strips", "joined_rows", "strip_height"]
 
@@ -334,7 +334,7 @@ def _census(scene: Scene, spec: FeatureSpec, height: int) -> tuple[list[int], bo
         return n, image.has_unmarked_gaps(spec.chosen(image), valid)
 
     with Strips(scene, height, look) as strips:
-        if scene.is_complete:
+        if scene.is_complete and not spec.indices:  # an index is not defined everywhere
             sizes = [strips.rows(i) for i in range(len(strips))]
             return [(rows.stop - rows.start) * scene.shape[1] for rows in sizes], False
         counts, gaps = zip(*(strips[i] for i in range(len(strips))), strict=True)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg._colour import SPACES
-from gmmseg.feature_spec import FeatureSpec
+from gmmseg.feature_spec import FeatureSpec, feature_dtype
 from gmmseg.image import Image
 from gmmseg.mixture.lazy import LazyRows, MaskIndex
 
-__all__ = ["UsedPixels", "feature_dtype", "used_values"]
+__all__ = ["UsedPixels", "used_values"]
 
 #: Values of fewer bytes are held: a copy is read faster than it is gathered anew in every pass.
 _HELD = 40 << 20
@@ -118,12 +117,6 @@ def used_values(
         dtype = np.dtype(feature_dtype(dtype, spec))
     values = _Values(image, chosen, UsedPixels(image.shape, valid), dtype, gaps=gaps)
     return np.asarray(values) if values.nbytes <= _HELD else values
-
-
-def feature_dtype(dtype: np.dtype[Any], spec: FeatureSpec) -> type[np.floating[Any]]:
-    """float32 where it holds all values exactly."""
-    exact = spec.colour_space in SPACES or np.can_cast(dtype, np.float32)
-    return np.float32 if exact else np.float64
 
 
 def _rows_of(data: NDArray[Any]) -> NDArray[Any]:

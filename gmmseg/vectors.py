@@ -1,4 +1,4 @@
-"""Label maps as polygons and tables: for geographic software and spreadsheets."""
+"""Label maps as polygons: for geographic software."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from gmmseg._check import check_real
 from gmmseg._optional import import_optional
 from gmmseg.area import parse_area
-from gmmseg.errors import InvalidDataError, InvalidParameterError, ReadError, WriteError
+from gmmseg.errors import InvalidDataError, InvalidParameterError, WriteError
 from gmmseg.georeference import IDENTITY, Georeference
 from gmmseg.image import Image
-from gmmseg.io import ReadOptions, printable, read_image, write_text
+from gmmseg.io import ReadOptions, printable, read_image
 from gmmseg.io.decoding import quiet
 from gmmseg.io.ground import pixel_areas, polygon_areas
 from gmmseg.labels import palette
 from gmmseg.outputs import staged
 from gmmseg.regions import RegionOptions, clean_labels
 
-__all__ = ["VECTORS", "VectorOptions", "export_polygons", "export_table", "label_polygons"]
+__all__ = ["VECTORS", "VectorOptions", "export_polygons", "label_image", "label_polygons"]
 
 #: Formats of polygons by the ending of the name: GDAL's drivers.
 VECTORS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
@@ -207,7 +207,7 @@ def export_polygons(
             f"polygons are written to {' or '.join(VECTORS)}, got {printable(target.name)}."
         )
     pyogrio = import_optional("pyogrio")
-    image = _label_image(path)
+    image = label_image(path)
     found = label_polygons(image.data[..., 0], image.georeference, options)
     shapely = import_optional("shapely")
     place = image.georeference or Georeference()
@@ -244,7 +244,8 @@ def _attributes(found: Polygons, options: VectorOptions) -> list[NDArray[Any]]:
     ]
 
 
-def _label_image(path: str | os.PathLike[str]) -> Image:
+def label_image(path: str | os.PathLike[str]) -> Image:
+    """A file that must be a label map."""
     image = read_image(path, ReadOptions(indexed=True))
     values = image.data
     if image.ndim != 2 or image.n_bands != 1 or values.dtype not in (np.uint8, np.uint16):
@@ -253,105 +254,3 @@ def _label_image(path: str | os.PathLike[str]) -> Image:
             f"got {values.dtype} of shape {values.shape}. Give the file that ends in _labels."
         )
     return image
-
-
-def export_table(
-    path: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    options: VectorOptions = VectorOptions(),
-    *,
-    zones: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-) -> int:
-    """Write how much there is of every class, in all or in each of some zones, as CSV.
-
-    Parameters
-    ----------
-    path : path
-        A label map.
-    output : path
-        ``*.csv``: zone, class, name, pixels, share of the zone's used pixels, square metres,
-        hectares. Areas in degrees are geodesic.
-    options : VectorOptions
-    zones : path, optional
-        Polygons (GeoPackage, GeoJSON, Shapefile); a pixel belongs to the last of them that its
-        centre lies in. They are numbered from 1 in their order; they are brought to the system
-        of coordinates of the label map.
-    overwrite : bool
-
-    Returns
-    -------
-    int
-        How many zones.
-    """
-    image = _label_image(path)
-    labels = image.data[..., 0]
-    shape = labels.shape[0], labels.shape[1]
-    areas = pixel_areas(shape, image.georeference)
-    zone: NDArray[np.int32] | None = None
-    n_zones = 1
-    if zones is not None:
-        zone, n_zones = _zones(zones, shape, image.georeference)
-    k = int(labels.max(initial=0))
-    n_cells = (n_zones + 1) * (k + 1)
-    pixels, metres = np.zeros(n_cells), np.zeros(n_cells)
-    for row in range(shape[0]):
-        here = np.ones(shape[1], np.int64) if zone is None else zone[row]
-        counts = np.bincount(here.astype(np.int64) * (k + 1) + labels[row], minlength=n_cells)
-        pixels += counts
-        metres += counts * (np.nan if areas is None else areas[row])
-    table = zip(pixels.reshape(-1, k + 1)[1:], metres.reshape(-1, k + 1)[1:], strict=True)
-    lines = ["zone,class,name,pixels,share,area_m2,area_ha"]
-    for number, (own, area) in enumerate(table, start=1):
-        used = max(own[1:].sum(), 1)
-        for j in range(1, k + 1):
-            size = "," if areas is None else f"{area[j]:.10g},{area[j] / _HECTARE:.10g}"
-            name = _cell(options.name(j))
-            lines.append(f"{number},{j},{name},{own[j]:.0f},{own[j] / used:.6g},{size}")
-    write_text(output, "\n".join(lines) + "\n", overwrite=overwrite)
-    return n_zones
-
-
-def _cell(text: str) -> str:
-    """A cell of CSV that no spreadsheet takes for a formula."""
-    guarded = f"'{text}" if text[:1] in "=+-@\t\r" else text
-    quoted = guarded.replace('"', '""')
-    return f'"{quoted}"' if set('",\n\r') & set(guarded) else guarded
-
-
-def _zones(
-    path: str | os.PathLike[str], shape: tuple[int, int], georeference: Georeference | None
-) -> tuple[NDArray[np.int32], int]:
-    """The number of the zone of every pixel, 0 = none, and how many zones there are."""
-    pyogrio, shapely = import_optional("pyogrio"), import_optional("shapely")
-    shown = printable(path)
-    try:
-        meta, _, geometry, _ = pyogrio.raw.read(os.fspath(path), columns=[])
-    except pyogrio.errors.DataSourceError as error:
-        raise ReadError(f"cannot read {shown}: {printable(error)}") from error
-    if geometry is None or not len(geometry):
-        raise InvalidDataError(f"{shown} holds no polygons.")
-    polygons = shapely.from_wkb(geometry)
-    move = _mover(meta["crs"], georeference)
-    if move is not None:
-        polygons = shapely.transform(polygons, move)
-    features = import_optional("rasterio.features")
-    affine = import_optional("rasterio").Affine(*_transform(georeference))
-    pairs = [(p, i) for i, p in enumerate(polygons, start=1) if p is not None and not p.is_empty]
-    with quiet:
-        found = features.rasterize(pairs, out_shape=shape, transform=affine, dtype="int32")
-    return found, len(polygons)
-
-
-def _mover(
-    crs: str | None, georeference: Georeference | None
-) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
-    """From coordinates of the zones to those of the label map; None where they are the same."""
-    if not crs or georeference is None or not georeference.crs:
-        return None
-    pyproj = import_optional("pyproj")
-    own, other = pyproj.CRS.from_user_input(crs), pyproj.CRS.from_wkt(georeference.crs)
-    if own == other:
-        return None
-    change = pyproj.Transformer.from_crs(own, other, always_xy=True)
-    return lambda points: np.column_stack(change.transform(points[:, 0], points[:, 1]))

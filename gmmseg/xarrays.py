@@ -140,5 +140,9 @@ def _reading(array: Any) -> Any:
     like = image_of_data_array(few)
     nodata = array.attrs.get("_FillValue", array.attrs.get("nodata"))
     return ScatteredOptions(
-        nodata=nodata, band_names=like.band_names, spacing=like.spacing, unit=like.unit
+        nodata=nodata,
+        band_names=like.band_names,
+        spacing=like.spacing,
+        unit=like.unit,
+        sensor=like.sensor,
     )

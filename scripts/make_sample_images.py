@@ -2,9 +2,9 @@
 
     python scripts/make_sample_images.py DATA [--out sample_images]
 
-DATA is a folder with dsb2018/images, mni152_nilearn, landsat5_rstoolbox and landsat8_cloudmask,
-laid out as their sources publish them (sample_images/README.md names these); the photo comes with
-scikit-image. Needs rasterio and nibabel: pip install 'gmmseg[geo,medical]'.
+DATA is a folder with dsb2018/images, mni152_nilearn, landsat5_rstoolbox, landsat8_cloudmask and
+sentinel2_eolearn, laid out as their sources publish them (sample_images/README.md names these); the
+photo comes with scikit-image. Needs rasterio and nibabel: pip install 'gmmseg[geo,medical]'.
 """
 
 import argparse
@@ -23,6 +23,12 @@ STAINED = "4193474b2f1c72f735b13633b219d9cabdd43c21d9c2bb4dfc4809f104ba4c06.png"
 TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 LANDSAT5 = "LT52240631988227CUB02_B{}.TIF"
 LANDSAT8_NEAR_INFRARED = "LC80130312015295LGN00_B5_toa.tif"
+
+#: Clear dates of eo-learn's TestEOPatch by their place in REFERENCE_SCENES, where its bands are
+#: there, and where it lies (bbox.geojson): left, bottom, right, top.
+SENTINEL2_DATES = {4: "20150711", 3: "20150830", 2: "20150909"}
+SENTINEL2_BANDS = {"B02": 1, "B03": 2, "B04": 3, "B08": 7, "B11": 11, "B12": 12}
+SENTINEL2_BOX = (465181.0522318204, 5079244.8912012065, 466180.53145382757, 5080254.63349641)
 
 #: Landsat 5 TM bands of reflected light; band 6 is heat, at a quarter of the resolution.
 TM_BANDS = {
@@ -109,6 +115,25 @@ def make_grey16(data: Path, out: Path) -> Path:
     return path
 
 
+def make_sentinel2(data: Path, out: Path) -> Path:
+    """Three dates of one place: reflectances as numbers with their scale, as they are delivered."""
+    scenes = np.load(data / "sentinel2_eolearn" / "REFERENCE_SCENES.npy")
+    rows, cols = scenes.shape[1:3]
+    (out / "sentinel2").mkdir(exist_ok=True)
+    for frame, date in SENTINEL2_DATES.items():
+        path = out / "sentinel2" / f"S2A_{date}.tif"
+        planes = np.moveaxis(scenes[frame], -1, 0)[list(SENTINEL2_BANDS.values())]
+        with rasterio.open(
+            path, "w", driver="GTiff", width=cols, height=rows, count=len(planes), dtype="uint16",
+            crs="EPSG:32633", transform=rasterio.transform.from_bounds(*SENTINEL2_BOX, cols, rows),
+            compress="deflate", zlevel=9, predictor=2, interleave="band",
+        ) as target:  # fmt: skip
+            target.write(np.rint(planes * 10_000).astype(np.uint16))
+            target.descriptions = tuple(SENTINEL2_BANDS)
+            target.scales = (1e-4,) * len(planes)
+    return path
+
+
 MAKERS = (
     make_photo,
     make_microscopy,
@@ -116,6 +141,7 @@ MAKERS = (
     make_satellite,
     make_satellite_gaps,
     make_grey16,
+    make_sentinel2,
 )
 
 

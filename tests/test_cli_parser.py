@@ -79,7 +79,8 @@ def test_every_argument_has_a_help_text(name):
 )
 def test_every_field_of_the_options_has_an_argument_with_its_default(kind):
     given = {action.dest for action in own_actions("segment")}
-    assert {field.name for field in fields(kind)} - given == set()
+    found = {"roles", "band_names", "sensor"}  # --bands tells roles, images the others
+    assert {field.name for field in fields(kind)} - given - found == set()
     assert options_of(parsed("segment"), kind) == kind()
 
 
@@ -108,6 +109,10 @@ def test_help_tells_the_defaults(name, capsys):
         (["--colour-space", "luv"], "colour_space", "luv"),
         (["--color-space", "raw"], "colour_space", "raw"),
         (["--bands", "4,3,2"], "bands", (4, 3, 2)),
+        (["--bands", "B8A, red"], "bands", ("B8A", "red")),
+        (["--bands", "1,red=3,nir=B08"], "bands", (1, 3, "B08")),
+        (["--bands", "1,red=3,nir=B08"], "roles", (("red", 3), ("nir", "B08"))),
+        (["--index", "ndvi,ndwi"], "indices", ("ndvi", "ndwi")),
         (["--position", "0.5"], "position", 0.5),
         (["--local-mean", "2"], "local_mean", (2.0,)),
         (["--local-std", "1,4"], "local_std", (1.0, 4.0)),
@@ -244,7 +249,10 @@ def test_what_follows_two_dashes_is_a_file():
         (["select", "a", "--by", "taste"], "invalid choice: 'taste'"),
         (["segment", "a", "-k", "2", "--cov", "full"], "unrecognized arguments: --cov"),
         (["segment", "a", "-k", "2", "--covariance", "round"], "invalid choice: 'round'"),
-        (["segment", "a", "-k", "2", "--bands", "1;2"], "must be band numbers such as 1,2"),
+        (
+            ["segment", "a", "-k", "2", "--bands", "1;2"],
+            "must be bands such as 4,3,2 or red=3,nir=4",
+        ),
         (["segment", "a", "-k", "2", "--nodata", "none"], "must be a number or nan, got 'none'"),
         (["segment", "a", "-k", "2", "--min-area", "5mm"], "must be a number of pixels, or a text"),
         (["segment", "a", "-k", "2", "--smooth", "x"], "must be a number or auto, got 'x'"),

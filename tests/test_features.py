@@ -127,7 +127,9 @@ def test_a_row_does_not_depend_on_its_neighbours_or_the_block(monkeypatch, rng, 
     np.testing.assert_array_equal(convert(values, space), whole)
 
 
-@pytest.mark.parametrize("space", [s for s in COLOUR_SPACES if s not in ("auto", "raw", "rgb")])
+@pytest.mark.parametrize(
+    "space", [s for s in COLOUR_SPACES if s not in ("auto", "raw", "rgb", "none")]
+)
 def test_the_first_feature_is_lightness(space):
     assert np.argsort(
         convert(np.array([[200] * 3, [10] * 3, [90] * 3], np.uint8), space)[:, 0]
@@ -200,8 +202,11 @@ def test_unfit_rows_are_refused(values, space, message):
         ({"bands": "321"}, r"bands must be a sequence of numbers, got '321'"),
         ({"bands": (0,)}, r"each of bands must be at least 1, got 0"),
         ({"bands": (1.5,)}, r"each of bands must be a whole number, got 1\.5"),
-        ({"bands": (2, 2)}, r"bands must be different band numbers, .* got \(2, 2\)\. None takes"),
-        ({"bands": ()}, r"bands must be different band numbers, at least one, got \(\)"),
+        (
+            {"bands": (2, 2)},
+            r"bands must be different band numbers or names, .* got \(2, 2\)\. None takes",
+        ),
+        ({"bands": ()}, r"bands must be different band numbers or names, at least one, got \(\)"),
         ({"position": -1}, r"position must be at least 0, got -1"),
         ({"position": np.nan}, r"position must be finite, got nan"),
         ({"local_mean": (0,)}, r"each of local_mean must be more than 0, got 0"),
@@ -242,7 +247,7 @@ def test_a_spec_survives_json(spec):
         ({3: 1}, r"features: the entry 3 is not known"),
         ({"bands": 3}, r"features: bands must be a list, got 3"),
         ({"local_std": None}, r"features: local_std must be a list, got None"),
-        ({"bands": ["1"]}, r"features: each of bands must be a whole number, got '1'"),
+        ({"bands": ["1"]}, r"features: bands and roles of a model must be numbers"),
         ({"position": "1"}, r"features: position must be a number, got '1'"),
         ({"position": True}, r"features: position must be a number, got True"),
         ({"colour_space": ["lab"]}, r"features: colour_space must be one of"),

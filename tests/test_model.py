@@ -422,13 +422,13 @@ def test_images_of_other_bands_are_refused(model):
     raw = made(features={"colour_space": "raw"})
     four = Image.from_array(np.zeros((4, 5, 4), np.uint8))
     with pytest.raises(InvalidDataError) as caught:
-        raw.check_image(four)
+        raw.for_image(four)
     assert str(caught.value) == (
         "the model was fitted on 3 features (band 1, band 2, band 3), but this image gives 4 "
         "(band 1, band 2, band 3, band 4). Choose its bands with bands= (--bands)."
     )
-    raw.check_image(Image.from_array(picture()))
-    model.check_image(Image.from_array(picture()))
+    raw.for_image(Image.from_array(picture()))
+    model.for_image(Image.from_array(picture()))
 
 
 def test_k_is_the_number_of_labels(model):

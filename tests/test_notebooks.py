@@ -8,6 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
 
+#: Packages of the extras that a notebook is about.
+NEEDS = {"satellite.ipynb": ("rasterio", "shapely", "pyogrio", "pyproj")}
+
 
 def code_cells(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -21,6 +24,8 @@ def test_there_are_notebooks():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_cells_run(path, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib")
+    for package in NEEDS.get(path.name, ()):
+        pytest.importorskip(package)
     monkeypatch.chdir(ROOT)
     matplotlib.use("agg")
     names = {}

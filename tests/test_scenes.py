@@ -123,6 +123,16 @@ def test_scale_and_offset_make_other_numbers_of_the_same_pixels(tmp_path):
     assert not image.valid[0, 0]
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(0.0, 1.0), (np.nan, 0.0), (1.0, np.inf)])
+def test_a_scale_that_is_none(tmp_path, scale, offset):
+    def setup(dataset):
+        dataset.scales, dataset.offsets = (scale,) * 3, (offset,) * 3
+
+    path = write(tmp_path / "a.tif", landscape(), setup=setup)
+    with pytest.raises(ReadError, match=r"a\.tif: a scale is 0, or no finite number"):
+        open_scene([path])
+
+
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 def test_control_points(tmp_path):
     points = [GroundControlPoint(row=0, col=0, x=10, y=50), GroundControlPoint(1, 1, 11, 49)]

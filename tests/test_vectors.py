@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,15 +14,17 @@ pyproj = pytest.importorskip("pyproj")
 
 from scene_files import PLACE, UTM, write  # noqa: E402
 
+import gmmseg  # noqa: E402
 from gmmseg.errors import InvalidDataError, InvalidParameterError, ReadError  # noqa: E402
 from gmmseg.georeference import Georeference  # noqa: E402
 from gmmseg.io.ground import pixel_areas  # noqa: E402
+from gmmseg.outputs import write_output  # noqa: E402
 from gmmseg.vectors import (  # noqa: E402
     VectorOptions,
     export_polygons,
-    export_table,
     label_polygons,
 )
+from gmmseg.zonal import export_table  # noqa: E402
 
 GEO = Georeference(crs=rasterio.crs.CRS.from_string(UTM).to_wkt(), transform=tuple(PLACE)[:6])
 DEGREES = rasterio.Affine(0.01, 0.0, 10.0, 0.0, -0.01, 60.0)
@@ -171,11 +174,91 @@ def test_the_table_of_zones(tmp_path):
     assert [int(row["pixels"]) for row in table] == expected
 
 
+def parcels(path, names, crs=UTM):
+    """Two parcels side by side, in the columns 0..20 and 20..50."""
+    boxes = [
+        shapely.box(PLACE.c + 30 * left, PLACE.f - 1200, PLACE.c + 30 * right, PLACE.f)
+        for left, right in ((0, 20), (20, 50))
+    ]
+    pyogrio.raw.write(
+        path, geometry=shapely.to_wkb(np.array(boxes)), field_data=[np.array(names, object)],
+        fields=np.array(["owner"], object), crs=crs, geometry_type="Polygon",
+    )  # fmt: skip
+    return path
+
+
+def test_zones_are_named_by_an_attribute(tmp_path):
+    labels = fields()
+    path = write(tmp_path / "a.tif", labels[np.newaxis], nodata=0)
+    zones = parcels(tmp_path / "z.gpkg", ["=Ann", "Bob"])
+    assert export_table(path, tmp_path / "a.csv", zones=zones, zone_field="owner") == 2
+    table = rows_of(tmp_path / "a.csv")
+    assert [row["zone"] for row in table] == ["'=Ann"] * 3 + ["Bob"] * 3
+    expected = np.bincount(labels[:, 20:].ravel(), minlength=4)[1:]
+    assert [int(row["pixels"]) for row in table[3:]] == expected.tolist()
+    assert float(table[3]["area_ha"]) == pytest.approx(expected[0] * 0.09)
+    same = parcels(tmp_path / "same.gpkg", ["Ann", "Ann"])
+    assert export_table(path, tmp_path / "b.csv", zones=same, zone_field="owner") == 1
+    whole = [int(row["pixels"]) for row in rows_of(tmp_path / "b.csv")]
+    assert whole == np.bincount(labels.ravel())[1:].tolist()
+    with pytest.raises(InvalidParameterError, match=r"attribute of .*, which has owner, got 'x'"):
+        export_table(path, tmp_path / "c.csv", zones=zones, zone_field="x")
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 7])
+def test_zones_of_a_raster(tmp_path, nodata):
+    labels = fields()
+    path = write(tmp_path / "a.tif", labels[np.newaxis], nodata=0)
+    zones = np.repeat([0, 7, 3, 3, 1000], 10) * np.ones((40, 1), int)
+    raster = write(tmp_path / "z.tif", zones.astype(np.int16)[np.newaxis], nodata=nodata)
+    expected = [zone for zone in (0, 3, 7, 1000) if zone != (nodata or 0)]
+    assert export_table(path, tmp_path / "a.csv", zones=raster) == len(expected)
+    table = rows_of(tmp_path / "a.csv")
+    assert [int(row["zone"]) for row in table] == list(np.repeat(expected, 3))
+    counts = [np.bincount(labels[zones == zone], minlength=4)[1:] for zone in expected]
+    assert [int(row["pixels"]) for row in table] == np.concatenate(counts).tolist()
+    shares = np.array([float(row["share"]) for row in table]).reshape(-1, 3)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+
+
+def test_zones_of_another_grid_count_by_the_nearest_pixel(tmp_path):
+    labels = fields()
+    path = write(tmp_path / "a.tif", labels[np.newaxis], nodata=0)
+    coarse = np.array([[1, 2]], np.uint8).repeat(20, 0).repeat(10, 1)  # to column 40
+    place = rasterio.Affine(60.0, 0.0, PLACE.c, 0.0, -60.0, PLACE.f)
+    raster = write(tmp_path / "z.tif", coarse[np.newaxis], transform=place)
+    assert export_table(path, tmp_path / "a.csv", zones=raster) == 2
+    expected = [np.bincount(p.ravel(), minlength=4)[1:] for p in (labels[:, :20], labels[:, 20:40])]
+    found = [int(row["pixels"]) for row in rows_of(tmp_path / "a.csv")]
+    assert found == np.concatenate(expected).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_zones_and_labels_without_a_place(tmp_path):
+    from gmmseg.io import write_png
+
+    labels = fields()
+    write_png(tmp_path / "a.png", labels)
+    with rasterio.open(
+        tmp_path / "z.tif", "w", driver="GTiff", width=50, height=40, count=1, dtype="uint8"
+    ) as file:
+        file.write(np.full((1, 40, 50), 4, np.uint8))
+    assert export_table(tmp_path / "a.png", tmp_path / "a.csv", zones=tmp_path / "z.tif") == 1
+    table = rows_of(tmp_path / "a.csv")
+    assert [row["area_m2"] for row in table] == [""] * 3
+    assert [int(row["pixels"]) for row in table] == np.bincount(labels.ravel())[1:].tolist()
+
+
 def test_zones_that_are_none(tmp_path):
     path = write(tmp_path / "a.tif", fields()[np.newaxis])
     (tmp_path / "z.gpkg").write_text("no")
     with pytest.raises(ReadError, match=r"cannot read .*z.gpkg"):
         export_table(path, tmp_path / "a.csv", zones=tmp_path / "z.gpkg")
+    path = write(tmp_path / "b.tif", np.full((1, 40, 50), 0.5, np.float32))
+    with pytest.raises(InvalidDataError, match=r"b.tif holds no zones .* got 1 of float32"):
+        export_table(tmp_path / "a.tif", tmp_path / "a.csv", zones=path)
+    with pytest.raises(InvalidParameterError, match=r"is of polygons, and .*b.tif is a raster"):
+        export_table(tmp_path / "a.tif", tmp_path / "a.csv", zones=path, zone_field="x")
 
 
 def test_what_is_no_label_map(tmp_path):
@@ -186,6 +269,64 @@ def test_what_is_no_label_map(tmp_path):
         export_polygons(path, tmp_path / "a.shp")
     with pytest.raises(InvalidParameterError, match="simplify must be at least 0"):
         VectorOptions(simplify=-1)
+
+
+# --- a real scene -----------------------------------------------------------------------------
+
+LANDSAT = Path(__file__).parents[1] / "sample_images" / "satellite.tif"
+
+
+@pytest.fixture(scope="module")
+def landsat(tmp_path_factory):
+    """The label map of a Landsat 5 scene, and the same in degrees."""
+    folder = tmp_path_factory.mktemp("landsat")
+    labels = folder / "scene_labels.tif"
+    found = gmmseg.segment(LANDSAT, 4, "plain")
+    write_output(found, "labels", labels)
+    with rasterio.open(labels) as source, rasterio.vrt.WarpedVRT(source, crs="EPSG:4326") as turned:
+        write(
+            folder / "degrees.tif", turned.read(), crs=turned.crs, transform=turned.transform,
+            nodata=0,
+        )  # fmt: skip
+    return labels, folder / "degrees.tif"
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "geojson"])
+def test_polygons_of_a_real_scene(tmp_path, landsat, ending):
+    labels, degrees = landsat
+    options = VectorOptions(min_area="1 ha", simplify=1.0, names=("water",))
+    out = tmp_path / f"a.{ending}"
+    n = export_polygons(labels, out, options)
+    meta, _, geometry, columns = pyogrio.raw.read(out)
+    values = dict(zip(meta["fields"], columns, strict=True))
+    assert len(geometry) == n < 2000
+    assert pyproj.CRS.from_user_input(meta["crs"]).to_epsg() == 32622
+    assert set(values["class"]) == {1, 2, 3, 4}
+    assert set(values["name"]) == {"water", "class 2", "class 3", "class 4"}
+    assert values["area_ha"].min() >= 1
+    with rasterio.open(labels) as file:
+        used = np.count_nonzero(file.read(1))
+    assert values["area_m2"].sum() == pytest.approx(900 * used)
+    polygons = shapely.from_wkb(geometry)
+    assert shapely.is_valid(polygons).all()
+    assert shapely.area(polygons).sum() == pytest.approx(900 * used)  # neither gaps nor overlaps
+    turned = tmp_path / f"b.{ending}"
+    export_polygons(degrees, turned, options)
+    meta, _, _, columns = pyogrio.raw.read(turned)
+    values = dict(zip(meta["fields"], columns, strict=True))
+    assert pyproj.CRS.from_user_input(meta["crs"]).to_epsg() == 4326
+    assert values["area_m2"].sum() == pytest.approx(900 * used, rel=3e-3)  # the scale of the map
+
+
+def test_zones_of_a_real_scene(tmp_path, landsat):
+    labels, _ = landsat
+    zones = tmp_path / "zones.geojson"
+    export_polygons(labels, zones, VectorOptions(dissolve=True))
+    assert export_table(labels, tmp_path / "a.csv", zones=zones, zone_field="class") == 4
+    for row in rows_of(tmp_path / "a.csv"):  # the polygons of a class hold that class alone
+        assert float(row["share"]) == (row["zone"] == row["class"])
+    assert export_table(labels, tmp_path / "b.csv", zones=labels) == 4
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -206,6 +347,7 @@ def test_export_on_the_command_line(tmp_path, run):
     [
         (["--to", "a.txt"], r".gpkg, .geojson, .csv"),
         (["--to", "a.gpkg", "--zones", "z.gpkg"], "--zones belongs to tables"),
+        (["--to", "a.csv", "--zone-field", "owner"], "--zone-field names the zones of --zones"),
     ],
 )
 def test_wrong_usage_of_export(run, words, message):

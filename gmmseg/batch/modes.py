@@ -72,25 +72,25 @@ class Reference:
 
 
 def _shares_free(job: Reference, image: Image) -> Labelled:
-    job.model.check_image(image)
-    rows = pixel_rows(image, job.model.features)
-    model = reweighted(job.model, rows.features, rows.counts, threads=job.threads)
+    known = job.model.for_image(image)
+    rows = pixel_rows(image, known.features)
+    model = reweighted(known, rows.features, rows.counts, threads=job.threads)
     return job.compared(apply(model, image, threads=job.threads), rows)
 
 
 def _means_free(job: Reference, image: Image) -> Labelled:
-    job.model.check_image(image)
-    rows = pixel_rows(image, job.model.features)
-    model = drifted(job.model, rows.features, rows.counts, job.drift, threads=job.threads)
+    known = job.model.for_image(image)
+    rows = pixel_rows(image, known.features)
+    model = drifted(known, rows.features, rows.counts, job.drift, threads=job.threads)
     return job.compared(apply(model, image, threads=job.threads), rows)
 
 
 def _all_free(job: Reference, image: Image) -> Labelled:
-    job.model.check_image(image)
-    options = replace(job.options(image), features=job.model.features)
-    found = segment(image, job.model.k, options, threads=job.threads)
-    found = replace(found, model=matched(found.model, job.model))
-    return job.compared(found, pixel_rows(image, job.model.features), judged=job.model)
+    known = job.model.for_image(image)
+    options = replace(job.options(image), features=known.features)
+    found = segment(image, known.k, options, threads=job.threads)
+    found = replace(found, model=matched(found.model, known))
+    return job.compared(found, pixel_rows(image, known.features), judged=known)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ tables are of one map.
     gmmseg export photo_labels.png --to contours.json   for OpenCV (cv2.drawContours)
     gmmseg export photo_labels.png --to masks/          a mask of 0 and 255 for each class
     gmmseg export scene_labels.tif --to classes.gpkg --min-area '0.5 ha' --simplify 1
-    gmmseg export scene_labels.tif --to parcels.csv --zones parcels.gpkg
+    gmmseg export scene_labels.tif --to parcels.csv --zones parcels.gpkg --zone-field owner
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from gmmseg.cli.values import area, comma_separated, positive_integer
 from gmmseg.errors import InvalidParameterError
 from gmmseg.export import EXPORTS, ExportOptions, export_labels, format_of
 from gmmseg.io import printable
-from gmmseg.vectors import VECTORS, VectorOptions, export_polygons, export_table
+from gmmseg.vectors import VECTORS, VectorOptions, export_polygons
+from gmmseg.zonal import export_table
 
 __all__ = ["add_arguments", "add_vectors", "run"]
 
@@ -106,7 +107,14 @@ def add_vectors(parser: ArgumentParser) -> None:
         help="one multipolygon for each class",
     )
     group.add_argument(
-        "--zones", metavar="FILE", help="polygons; the table is written for each of them"
+        "--zones",
+        metavar="FILE",
+        help="polygons, or a raster of whole numbers; the table is written for each of these zones",
+    )
+    group.add_argument(
+        "--zone-field",
+        metavar="NAME",
+        help="attribute that names the polygons (default: numbers from 1 in their order)",
     )
 
 
@@ -118,6 +126,8 @@ def run(args: Namespace) -> int:
         _check_format(args.output)
     if args.zones and suffix != _TABLE:
         raise InvalidParameterError("--zones belongs to tables: end the name of --to in .csv.")
+    if args.zone_field and not args.zones:
+        raise InvalidParameterError("--zone-field names the zones of --zones FILE: give that too.")
     paths = [source.path for source in find_inputs(args.inputs)]
     inputs = [path for path in paths if path is not None]
     if len(inputs) < len(paths):
@@ -156,7 +166,14 @@ def _export_map(args: Namespace, inputs: Sequence[Path], console: Console, *, ta
     (labels,), output = inputs, Path(args.output)
     options = groups.options_of(args, VectorOptions)
     if table:
-        n = export_table(labels, output, options, zones=args.zones, overwrite=args.overwrite)
+        n = export_table(
+            labels,
+            output,
+            options,
+            zones=args.zones,
+            zone_field=args.zone_field,
+            overwrite=args.overwrite,
+        )
         console.say(f"{n} zones -> {printable(output)}")
     else:
         n = export_polygons(labels, output, options, overwrite=args.overwrite)

@@ -14,7 +14,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gmmseg.errors import InvalidDataError, ReadError, UnsupportedFormatError
+from gmmseg.cli.option_groups import options_of
+from gmmseg.errors import (
+    InvalidDataError,
+    InvalidParameterError,
+    ReadError,
+    UnsupportedFormatError,
+)
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, output_stem, printable, read_bytes, read_image
 from gmmseg.io.formats import is_tiff
@@ -98,7 +104,7 @@ class Input:
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene | None:
         """The raster on earth or flat Zarr that it is, opened; None when it is none."""
-        chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
+        chosen = options_of(args, SceneOptions)
         if self.path is not None and is_zarr(self.path):
             flat = open_zarr(self.path, options).is_flat
             return open_scene(self.words, chosen, options) if flat else None
@@ -154,7 +160,7 @@ class Stack(Input):
         return True
 
     def scene(self, args: Namespace, options: ReadOptions) -> Scene:
-        chosen = SceneOptions(resample=args.resample, allow_remote=args.allow_remote)
+        chosen = options_of(args, SceneOptions)
         return open_scene(self.words, chosen, options, threads=args.threads)
 
 
@@ -213,7 +219,14 @@ def read_input(
 
     `scene` is the source opened as a raster on earth.
     """
-    placed = scene is not None and (scene.georeference is not None or len(source.words) > 1)
+    units = options_of(args, SceneOptions).has_units
+    if units and scene is None:
+        raise InvalidParameterError(
+            f"--scale and --offset belong to rasters on earth, which {source.name} is not."
+        )
+    placed = scene is not None and (
+        scene.georeference is not None or len(source.words) > 1 or units
+    )
     image = scene_image(scene, options) if scene and placed else source.read(options)
     if args.spacing is not None:
         image = image.with_spacing(args.spacing if len(args.spacing) > 1 else args.spacing[0])

@@ -214,6 +214,21 @@ def add_scenes(parser: ArgumentParser) -> None:
         help="bring bands of another resolution to the grid of the first one (otherwise refused)",
     )
     group.add_argument(
+        "--scale",
+        metavar="S",
+        type=float,
+        default=scene.scale,
+        help="values are numbers times S, where a file does not tell it itself: 0.0000275 for "
+        "reflectances of Landsat, with --offset=-0.2; 0.0001 for Sentinel-2",
+    )
+    group.add_argument(
+        "--offset",
+        metavar="O",
+        type=float,
+        default=scene.offset,
+        help="added to scaled values: --offset=-0.1 for Sentinel-2 since 2022",
+    )
+    group.add_argument(
         "--allow-remote",
         action="store_true",
         default=scene.allow_remote,

@@ -10,6 +10,7 @@ from dataclasses import fields
 
 from gmmseg.bias import BiasOptions
 from gmmseg.cli.bias_options import add_bias
+from gmmseg.cli.feature_options import add_features, add_working_grid
 from gmmseg.cli.values import (
     area,
     comma_separated,
@@ -18,7 +19,7 @@ from gmmseg.cli.values import (
     positive_integer,
     range_of,
 )
-from gmmseg.feature_spec import COLOUR_SPACES, GAPS, FeatureSpec
+from gmmseg.feature_spec import FeatureSpec
 from gmmseg.hints import BoxOptions
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.merging import MERGE_BY, MergeOptions
@@ -91,7 +92,7 @@ def add_preset(parser: ArgumentParser) -> None:
     )
     add_selection(parser)
     add_features(parser, "plain")
-    _add_working_grid(parser)
+    add_working_grid(parser)
     add_em(parser, "plain")
     add_merging(parser)
     add_smoothing(parser, "plain")
@@ -171,98 +172,6 @@ def add_selection(parser: ArgumentParser) -> None:
         default=default.by,
         help="the criterion: bic_effective is BIC for as many pixels as are independent "
         f"(plain: {default.by})",
-    )
-
-
-def add_features(parser: ArgumentParser, word: str = "default") -> None:
-    """`FeatureSpec`."""
-    default = FeatureSpec()
-    scales = comma_separated(float, "scales in pixels")
-    group = parser.add_argument_group("features: what pixels are told apart by")
-    group.add_argument(
-        "--colour-space",
-        "--color-space",
-        choices=COLOUR_SPACES,
-        default=default.colour_space,
-        help="auto is lab for 8 and 16-bit colour pictures, otherwise the bands as they are "
-        f"({word}: {default.colour_space})",
-    )
-    group.add_argument(
-        "--bands",
-        metavar="B[,B...]",
-        type=comma_separated(int, "band numbers"),
-        default=default.bands,
-        help=f"bands to use, from 1, in this order ({word}: all)",
-    )
-    group.add_argument(
-        "--position",
-        metavar="W",
-        type=float,
-        default=default.position,
-        help="use the place in the image too; its weight against 1 for colour in the start of "
-        f"EM ({word}: {default.position:g}, none)",
-    )
-    group.add_argument(
-        "--local-mean",
-        metavar="S[,S...]",
-        type=scales,
-        default=default.local_mean,
-        help=f"use local means too: sigma of their windows in pixels ({word}: none)",
-    )
-    group.add_argument(
-        "--local-std",
-        metavar="S[,S...]",
-        type=scales,
-        default=default.local_std,
-        help="use local standard deviations (texture) too: sigma of their windows in pixels "
-        f"({word}: none)",
-    )
-    group.add_argument(
-        "--power",
-        metavar="P",
-        type=float,
-        default=default.power,
-        help="colour features to the power of P: 0.5 for counts of photons, so that bright classes "
-        f"are not wider than dark ones ({word}: {default.power:g}, as they are)",
-    )
-    group.add_argument(
-        "--blur",
-        metavar="S",
-        type=float,
-        default=default.blur,
-        help="take local means of the colour features in their place: sigma of the window in "
-        f"pixels ({word}: {default.blur:g}, off)",
-    )
-    group.add_argument(
-        "--background",
-        metavar="S",
-        type=float,
-        default=default.background,
-        help="take lightness from the level of its surroundings, where light is uneven: sigma of "
-        f"the window in pixels, larger than the objects' radius ({word}: "
-        f"{default.background:g}, off)",
-    )
-    group.add_argument(
-        "--gaps",
-        choices=GAPS,
-        default=default.gaps,
-        help="pixels that lack some of the bands (nodata, nan): use what they have, or drop "
-        f"them; in a colour space they are dropped in any case ({word}: {default.gaps})",
-    )
-
-
-def _add_working_grid(parser: ArgumentParser) -> None:
-    """What of `FeatureSpec` is of labels alone."""
-    default = FeatureSpec()
-    group = parser.add_argument_group("large pictures")
-    group.add_argument(
-        "--working-pixels",
-        metavar="N",
-        type=int,
-        default=default.working_pixels,
-        help="segment pictures of four times as many pixels on a coarser grid of about N squares; "
-        "blur and texture are in pixels of that grid. 0: every pixel for itself "
-        f"(plain: {default.working_pixels})",
     )
 
 

@@ -13,6 +13,7 @@ from gmmseg.errors import InvalidParameterError
 
 __all__ = [
     "area",
+    "bands",
     "byte_count",
     "comma_separated",
     "integer_or_auto",
@@ -180,6 +181,28 @@ def number_or_auto(text: str) -> float | str:
         return float(text)
     except ValueError:
         raise ArgumentTypeError(f"must be a number or auto, got {text!r}") from None
+
+
+def bands(text: str) -> tuple[int | str | tuple[str, int | str], ...]:
+    """Bands with commas between them: numbers or names, some with their role before them.
+
+    Examples
+    --------
+    >>> bands("4,3,2"), bands("red=B04,nir=8")
+    ((4, 3, 2), (('red', 'B04'), ('nir', 8)))
+    """
+
+    def band(word: str) -> int | str:
+        word = word.strip()
+        digits = word.lstrip("+-")
+        if digits.isdecimal() and len(digits) <= _MOST_DIGITS:
+            return int(word)
+        if not word or word[0].isdecimal():
+            raise ArgumentTypeError(f"must be bands such as 4,3,2 or red=3,nir=4, got {text!r}")
+        return word
+
+    parts = (part.partition("=") for part in text.split(","))
+    return tuple((a.strip(), band(b)) if equals else band(a) for a, equals, b in parts)
 
 
 def comma_separated(kind: Callable[[str], T], what: str) -> Callable[[str], tuple[T, ...]]:

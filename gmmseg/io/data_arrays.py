@@ -75,6 +75,7 @@ def image_of_data_array(array: Any) -> Image:
         spacing=_spacing(ordered, space),
         unit=_unit(ordered, space),
         band_names=_band_names(ordered, band),
+        sensor=_sensor(array),
         georeference=_georeference(array),
     )
 
@@ -107,6 +108,13 @@ def _band_names(array: Any, band: str | None) -> tuple[str, ...]:
         return ()
     values = array.coords[band].values
     return tuple(str(value) for value in values.tolist()) if values.dtype.kind in "UO" else ()
+
+
+def _sensor(array: Any) -> str:
+    """What took it: the attribute, or the coordinate, that STAC calls so."""
+    if "platform" in array.coords and array.coords["platform"].size == 1:
+        return str(array.coords["platform"].item())
+    return str(array.attrs.get("platform", ""))
 
 
 def _georeference(array: Any) -> Georeference | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg._check import check_choice
+from gmmseg._check import check_choice, check_real
 from gmmseg._files import printable
 from gmmseg._optional import import_optional
 from gmmseg.errors import InvalidDataError, ReadError
@@ -46,16 +46,31 @@ class SceneOptions:
     resample : {"nearest", "bilinear", "cubic", "average", "mode", "lanczos"}, optional
         Bands of a stack may have another resolution or extent than the first: they are brought
         to its grid. Otherwise they are refused.
+    scale, offset : float, optional
+        The value of a pixel is its number times the scale, plus the offset: of files that do not
+        tell it themselves, as those of Landsat (0.0000275, -0.2) and Sentinel-2 (0.0001, -0.1).
+        What a file tells counts.
     allow_remote : bool
         Names may be of GDAL's virtual file systems, such as /vsicurl/ and https://.
     """
 
     resample: str | None = None
+    scale: float | None = None
+    offset: float | None = None
     allow_remote: bool = False
 
     def __post_init__(self) -> None:
         if self.resample is not None:
             check_choice(self.resample, "resample", RESAMPLING)
+        if self.scale is not None:
+            check_real(self.scale, "scale", minimum=0, exclusive=True)
+        if self.offset is not None:
+            check_real(self.offset, "offset")
+
+    @property
+    def has_units(self) -> bool:
+        """Whether a scale or an offset is told."""
+        return self.scale is not None or self.offset is not None
 
 
 class RasterScene(Scene):
@@ -86,7 +101,7 @@ class RasterScene(Scene):
             if grid is not None:
                 self._dataset = self._on_grid(source, grid, options.resample)
             with decoding(self.name):
-                self._describe(source, reading)
+                self._describe(source, reading, options)
         if reading.max_pixels is not None:
             check_pixels(self.name, self._header(), reading)
 
@@ -117,7 +132,7 @@ class RasterScene(Scene):
         )
         return self._open.enter_context(vrt)
 
-    def _describe(self, source: Any, reading: ReadOptions) -> None:
+    def _describe(self, source: Any, reading: ReadOptions, options: SceneOptions) -> None:
         dataset = self._dataset
         self.shape = int(dataset.height), int(dataset.width)
         enums = import_optional("rasterio").enums
@@ -133,7 +148,13 @@ class RasterScene(Scene):
         of_bands = [b - 1 for b in self._bands]
         self._scales = np.array([source.scales[b] for b in of_bands])
         self._offsets = np.array([source.offsets[b] for b in of_bands])
+        if not np.isfinite([self._scales, self._offsets]).all() or not self._scales.all():
+            raise ReadError(f"cannot read {self.name}: a scale is 0, or no finite number.")
         self._scaled = bool((self._scales != 1).any() or self._offsets.any())
+        if options.has_units and not self._scaled:
+            self._scales[:] = 1.0 if options.scale is None else options.scale
+            self._offsets[:] = options.offset or 0.0
+            self._scaled = True
         self._stored = stored
         self.dtype = np.dtype(np.float32) if self._scaled else stored
         own = (() if reading.nodata is None else (reading.nodata,),)
@@ -142,6 +163,7 @@ class RasterScene(Scene):
         self._masks = self._kinds_of_masks(dataset, enums.MaskFlags)
         names = tuple(printable(source.descriptions[b] or "") for b in of_bands)
         self.band_names = names if all(names) else ()
+        self.sensor = _sensor(source)
         self.block_rows = max(int(shape[0]) for shape in source.block_shapes)
         self.is_complete = (
             self.dtype.kind != "f"
@@ -232,6 +254,7 @@ class RasterScene(Scene):
             band_names=self.band_names,
             path=self.path,
             georeference=place,
+            sensor=self.sensor,
         )
 
     def _in_units(self, planes: NDArray[Any]) -> NDArray[Any]:
@@ -239,9 +262,21 @@ class RasterScene(Scene):
             return np.moveaxis(planes, 0, -1)
         out = planes.astype(np.float32)
         for plane, scale, offset in zip(out, self._scales, self._offsets, strict=True):
+            plane += np.float32(offset / scale)  # what is 0 is then exactly 0
             plane *= np.float32(scale)
-            plane += np.float32(offset)
         return np.moveaxis(out, 0, -1)
+
+
+#: What metadata call a spacecraft or its instrument, and how much of that is read.
+_SENSOR_TAGS = ("SPACECRAFT_ID", "SPACECRAFT_NAME", "PLATFORM", "SATELLITE", "SENSOR_ID", "SENSOR")
+_LONGEST_TAG = 60
+
+
+def _sensor(dataset: Any) -> str:
+    """What took the raster, as its metadata have it."""
+    tags = {name.upper(): value for name, value in dataset.tags().items()}
+    found = [printable(tags[name])[:_LONGEST_TAG] for name in _SENSOR_TAGS if name in tags]
+    return " ".join(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def pixels_of(model: Model, image: Image) -> Pixels:
     InvalidDataError
         When the image has not the bands that the model needs, or no pixel may be used.
     """
-    model.check_image(image)
+    model = model.for_image(image)
     rows = pixel_rows(on_working_grid(image, model.features), model.features)
     step = -(-len(rows.features) // _MOST_ROWS)
     features = rows.features[::step]
