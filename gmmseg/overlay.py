@@ -61,13 +61,13 @@ def display_rgb(image: Image, *, plane: int | None = None) -> NDArray[np.uint8]:
     data, valid = _take_plane(image, plane, bands)
     ranges = _ranges(image, bands)
     shown = np.empty((*data.shape[:2], 3), np.uint8)
+    for channel, (band, span) in enumerate(zip(bands, ranges, strict=True)):
+        levels = _stretched(data[..., band], span)
+        if valid is not None:
+            levels = np.where(valid, levels, levels // 3 + 24)
+        shown[..., channel] = levels
     if len(bands) == 1:
-        shown[:] = _stretched(data[..., bands[0]], ranges[0])[..., np.newaxis]
-    else:
-        for channel, (band, span) in enumerate(zip(bands, ranges, strict=True)):
-            shown[..., channel] = _stretched(data[..., band], span)
-    if valid is not None:
-        shown[~valid] = shown[~valid] // 3 + 24
+        shown[..., 1:] = shown[..., :1]
     return shown
 
 
