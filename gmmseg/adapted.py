@@ -16,6 +16,7 @@ from gmmseg.mixture.em import fit_rows
 from gmmseg.mixture.options import EMOptions
 from gmmseg.options import SegmentOptions
 from gmmseg.pixels import pixel_rows
+from gmmseg.quantiles import quantiles
 from gmmseg.used_pixels import box_around
 
 __all__ = ["bands_are_equal", "for_brain", "for_nuclei", "noise_share", "separation"]
@@ -125,7 +126,8 @@ def noise_share(image: Image) -> float:
         inside = np.logical_and.reduce(_three(inside, axis))
     if not inside.any() or variance == 0:
         return 0.0
-    deviation = float(np.median(np.abs(differences[inside]))) / 0.6745 / 6 ** (values.ndim / 2)
+    median = quantiles(np.abs(differences[inside]), (0.5,))[0]
+    deviation = median / 0.6745 / 6 ** (values.ndim / 2)
     return min(deviation**2 / variance, 1.0)
 
 

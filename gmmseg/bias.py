@@ -21,6 +21,7 @@ from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.em import fit_rows
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
+from gmmseg.quantiles import quantiles
 from gmmseg.splines import Splines
 from gmmseg.used_pixels import box_around
 
@@ -283,7 +284,7 @@ class _Sample:
                 "less smooth."
             )
         splines = Splines.over(image.shape, spacing, box, options.smoothness, cubes.centres())
-        even = used & (contrast <= np.quantile(contrast[used], _EVEN_SHARE))
+        even = used & (contrast <= quantiles(contrast[used], (_EVEN_SHARE,))[0])
         return cls(values=mean[even], where=even, share=float(used.mean()), splines=splines)
 
     def logs(self, field: Array) -> Array:
