@@ -15,7 +15,7 @@ def _keep_better(shares, label, best, labels):
 
 
 @kernel
-def label_pass(shares, best, labels):
+def most_probable_pass(shares, best, labels):
     """The class (from 1) of the largest share (K, N) of every pixel, the first of equals.
 
     0 where no share is above 0. As many pixels as `best` has room for are worked on at once.

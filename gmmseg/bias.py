@@ -259,16 +259,16 @@ class _Sample:
     values : ndarray of shape (N, bands)
     where : ndarray of bool
         Which cubes of the grid they are of.
-    share : float
-        How much of the box around the used pixels is used.
     splines : Splines
-        Over that box, on the grid.
+        Over the box around the used pixels, on the grid.
+    penalty : ndarray
+        Of the splines, by how much of the box is used.
     """
 
     values: Array
     where: NDArray[np.bool_]
-    share: float
     splines: Splines
+    penalty: Array
 
     @classmethod
     def of(cls, image: Image, spacing: tuple[float, ...], options: BiasOptions) -> _Sample:
@@ -285,7 +285,8 @@ class _Sample:
             )
         splines = Splines.over(image.shape, spacing, box, options.smoothness, cubes.centres())
         even = used & (contrast <= quantiles(contrast[used], (_EVEN_SHARE,))[0])
-        return cls(values=mean[even], where=even, share=float(used.mean()), splines=splines)
+        penalty = splines.penalty(float(used.mean()))
+        return cls(values=mean[even], where=even, splines=splines, penalty=penalty)
 
     def logs(self, field: Array) -> Array:
         """Logarithms of a field (N, bands), given its coefficients."""
@@ -299,7 +300,7 @@ class _Sample:
             corrected = self.values * np.exp(-logs)
             pull, weight = _pull(corrected, posterior, mixture, band)
             target = logs[:, band] + pull / weight
-            own = self.splines.fitted(self.where, target, weight, self.share)
+            own = self.splines.fitted(self.where, target, weight, self.penalty)
             values = self.splines.at(own, self.where)
             centre = values.mean()  # a constant factor would be one of the means
             logs[:, band] = values - centre

@@ -351,14 +351,14 @@ def most_probable(
     >>> most_probable(np.array([[0.2, 0.5, 0.0], [0.8, 0.5, 0.0]]), np.uint8)
     array([2, 1, 0], dtype=uint8)
     """
-    from gmmseg._class_kernels import label_pass
+    from gmmseg._class_kernels import most_probable_pass
 
     shares = probabilities.reshape(len(probabilities), -1)
     labels = np.empty(shares.shape[1], dtype)
 
     def task(i: int) -> None:
         part = slice(i * _AT_ONCE, (i + 1) * _AT_ONCE)
-        label_pass(shares[:, part], np.empty(_IN_CACHE, shares.dtype), labels[part])
+        most_probable_pass(shares[:, part], np.empty(_IN_CACHE, shares.dtype), labels[part])
 
     with Workers(threads) as workers:
         workers.run(task, -(-len(labels) // _AT_ONCE), operations=len(shares) * len(labels))
