@@ -62,10 +62,15 @@ Times = dict[str, list[tuple[float, float]]]
 
 
 def process(words: list[str]) -> tuple[tuple[float, float], str]:
-    """Seconds and CPU seconds of a process from start to end, and what it printed."""
+    """Seconds and CPU seconds of a process from start to end, and what it printed.
+
+    Not where this one runs: Python would take what is installed for what lies there.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
-    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        words, check=True, capture_output=True, text=True, cwd=tempfile.gettempdir()
+    )
     seconds = time.perf_counter() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -142,7 +147,12 @@ def main() -> None:
         "",
         "Written by `scripts/benchmark_atropos.py`, which tells what is measured; not edited.",
         "",
-        *report(args.volume.resolve(), args.ants, args.gmmseg, args.turns),
+        *report(
+            args.volume.resolve(),
+            str(Path(args.ants).absolute()),
+            str(Path(args.gmmseg).absolute()),
+            args.turns,
+        ),
     ]
     text = "\n".join(lines)
     print(text)
