@@ -16,6 +16,8 @@ from gmmseg.mixture.em import fit_rows
 from gmmseg.mixture.options import EMOptions
 from gmmseg.options import SegmentOptions
 from gmmseg.pixels import pixel_rows
+from gmmseg.quantiles import quantiles
+from gmmseg.used_pixels import box_around
 
 __all__ = ["bands_are_equal", "for_brain", "for_nuclei", "noise_share", "separation"]
 
@@ -113,16 +115,19 @@ def noise_share(image: Image) -> float:
     if image.ndim == 3:
         first = max(int(planes[len(planes) // 2]) - _PLANES // 2, 0)
         middle = slice(first, first + _PLANES)
-    values, used = image.data[middle, ..., 0].astype(np.float32), used[middle]
-    variance = float(np.var(values, where=used, dtype=np.float64)) if used.any() else 0.0
+    box = box_around(used[middle])
+    values, used = image.data[..., 0][middle][box].astype(np.float32), used[middle][box]
+    variance = float(np.var(values[used], dtype=np.float64))
     differences, inside = values, used
     for axis in range(values.ndim):
         ahead, here, behind = _three(differences, axis)
-        differences = 2 * here - ahead - behind
+        differences = np.subtract(2 * here, ahead)
+        differences -= behind
         inside = np.logical_and.reduce(_three(inside, axis))
     if not inside.any() or variance == 0:
         return 0.0
-    deviation = float(np.median(np.abs(differences[inside]))) / 0.6745 / 6 ** (values.ndim / 2)
+    median = quantiles(np.abs(differences[inside]), (0.5,))[0]
+    deviation = median / 0.6745 / 6 ** (values.ndim / 2)
     return min(deviation**2 / variance, 1.0)
 
 

@@ -83,20 +83,13 @@ def class_table(
     >>> row.pixels, row.mean, row.std
     (2, (3.0,), (1.0,))
     """
-    pixels = np.zeros(k)
-    origin = _some_values(bands)  # about these the sums do not cancel
-    shift = np.zeros((k + 1, bands.shape[1]))
-    moments = []
-    for power in (1, 2):
-        found = _Moments(k, bands.shape[1])
+    about = np.tile(_some_values(bands), (k, 1))
+    for _ in range(2):  # about a value of each band, then about the means: nothing cancels
+        sums = ClassSums(about)
         for rows, part in parts_of(bands):
-            own = None if counts is None else counts[rows]
-            found.add(labels[rows], part, own, origin, shift, power)
-            pixels += _sums(labels[rows], own, k) if power == 1 else 0
-        with np.errstate(invalid="ignore"):
-            moments.append(found.sums / found.pixels)
-        shift[1:] = np.nan_to_num(moments[0])
-    return _table(pixels, moments[0] + origin, np.sqrt(moments[1]), spacing)
+            sums.add(labels[rows], part, None if counts is None else counts[rows])
+        about = sums.means
+    return sums.table(spacing)
 
 
 def _table(
@@ -153,18 +146,20 @@ class ClassSums:
         for b, band in enumerate(bands.T):
             add_band(labels, band, counts, self._origin[b], *self._sums[:, b])
 
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Of every class and band (k, B); nan where there is no value."""
+        n, first, _ = self._sums[:, :, 1:].transpose(0, 2, 1)
+        with np.errstate(invalid="ignore"):
+            means: NDArray[np.float64] = first / n + self._origin[:, 1:].T
+        return means
+
     def table(self, spacing: Sequence[float] | None = None) -> tuple[ClassRow, ...]:
         """As of `class_table`."""
         n, first, second = self._sums[:, :, 1:].transpose(0, 2, 1)
         with np.errstate(invalid="ignore"):
-            shift = first / n
-            variance = np.maximum(second / n - shift**2, 0)
-        return _table(self._pixels[1:], shift + self._origin[:, 1:].T, np.sqrt(variance), spacing)
-
-
-def _sums(labels: NDArray[Any], values: NDArray[Any] | None, k: int) -> NDArray[np.float64]:
-    """Sum of `values` (1 each when None) over every class."""
-    return np.bincount(labels, weights=values, minlength=k + 1)[1:].astype(np.float64)
+            variance = np.maximum(second / n - (first / n) ** 2, 0)
+        return _table(self._pixels[1:], self.means, np.sqrt(variance), spacing)
 
 
 def _some_values(bands: NDArray[Any] | LazyRows) -> NDArray[np.float64]:
@@ -179,32 +174,6 @@ def _some_values(bands: NDArray[Any] | LazyRows) -> NDArray[np.float64]:
         if not unknown.any():
             break
     return found
-
-
-class _Moments:
-    """Sums over every class and band, of values about an origin, added up part by part."""
-
-    def __init__(self, k: int, n_bands: int) -> None:
-        self._k = k
-        self.pixels = np.zeros((k, n_bands))
-        self.sums = np.zeros((k, n_bands))
-
-    def add(
-        self, labels: NDArray[Any], bands: NDArray[Any], counts: NDArray[np.int64] | None,
-        origin: NDArray[np.float64], shift: NDArray[np.float64], power: int,
-    ) -> None:  # fmt: skip
-        """Add powers of the values of some rows about ``origin + shift[label]``."""
-        everywhere = _sums(labels, counts, self._k)
-        for b, band in enumerate(bands.T):
-            own, times, pixels = labels, counts, everywhere
-            if band.dtype.kind == "f" and (missing := np.isnan(band)).any():
-                own, band = labels[~missing], band[~missing]
-                times = None if counts is None else counts[~missing]
-                pixels = _sums(own, times, self._k)
-            values = band.astype(np.float64) - origin[b]  # exact where values are far from 0
-            values = values if power == 1 else np.square(values - shift[own, b])
-            self.pixels[:, b] += pixels
-            self.sums[:, b] += _sums(own, values if times is None else values * times, self._k)
 
 
 def format_table(

@@ -63,4 +63,4 @@ def without_bias(
     if not options.bias.is_on:
         return image, None
     field = estimate_bias(image, options.bias, rng=options.em.rng, threads=threads)
-    return field.corrected(image), field
+    return field.corrected(image, threads=threads), field

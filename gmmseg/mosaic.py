@@ -12,6 +12,7 @@ from gmmseg.errors import InvalidDataError
 from gmmseg.image import Image
 from gmmseg.overlay import display_rgb, overlay
 from gmmseg.placement import Placement
+from gmmseg.used_pixels import box_around
 
 __all__ = ["mosaic"]
 
@@ -61,8 +62,9 @@ def mosaic(
     spacing = image.spacing or (1.0,) * 3
     grey, sizes = _upright(image.data[..., 0], spacing, image.placement)
     shown, _ = _upright(labels, spacing, image.placement)
+    inside = box_around(shown > 0)
     values, classes = (
-        _stacked([_view(volume, shown, sizes, axis, slices) for axis in _VIEWS], volume.dtype)
+        _stacked([_view(volume, inside, sizes, axis, slices) for axis in _VIEWS], volume.dtype)
         for volume in (grey, shown)
     )
     usable = classes > 0
@@ -88,22 +90,23 @@ def _upright(
 
 def _view(
     volume: NDArray[Any],
-    labels: NDArray[Any],
+    inside: tuple[slice, ...],
     sizes: tuple[float, ...],
     axis: int,
     slices: int,
 ) -> NDArray[Any]:
     """Slices along one axis beside each other, the top of the head or the nose upwards."""
     others = tuple(i for i in range(3) if i != axis)
-    inside = np.flatnonzero((labels > 0).any(axis=others))
-    low, high = (inside[0], inside[-1]) if len(inside) else (0, volume.shape[axis] - 1)
+    low, high = inside[axis].start, inside[axis].stop - 1
+    if high < low:  # nothing is labelled
+        low, high = 0, volume.shape[axis] - 1
     at = np.rint(low + (high - low) * (np.arange(slices) + 1) / (slices + 1)).astype(int)
     unit = min(sizes)
     up, across = (_places(volume.shape[i], sizes[i] / unit) for i in others)
     parts = []
     for index in at:
-        plane = np.take(volume, index, axis=axis)
-        parts.append(plane[np.ix_(up[::-1], across[::-1])])  # the patient's right on the left
+        plane = volume[(slice(None),) * axis + (index,)]
+        parts.append(plane[up[::-1]][:, across[::-1]])  # the patient's right on the left
     return np.concatenate(parts, axis=1)
 
 

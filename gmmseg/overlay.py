@@ -13,6 +13,7 @@ from gmmseg.image import Image
 from gmmseg.labels import check_labels, grey_map, palette
 from gmmseg.legend import LegendEntry, check_rgb, with_legend
 from gmmseg.mixture._threads import Workers
+from gmmseg.quantiles import quantiles
 
 __all__ = ["LegendEntry", "describe_display", "display_rgb", "overlay", "with_legend"]
 
@@ -61,13 +62,13 @@ def display_rgb(image: Image, *, plane: int | None = None) -> NDArray[np.uint8]:
     data, valid = _take_plane(image, plane, bands)
     ranges = _ranges(image, bands)
     shown = np.empty((*data.shape[:2], 3), np.uint8)
+    for channel, (band, span) in enumerate(zip(bands, ranges, strict=True)):
+        levels = _stretched(data[..., band], span)
+        if valid is not None:
+            levels = np.where(valid, levels, levels // 3 + 24)
+        shown[..., channel] = levels
     if len(bands) == 1:
-        shown[:] = _stretched(data[..., bands[0]], ranges[0])[..., np.newaxis]
-    else:
-        for channel, (band, span) in enumerate(zip(bands, ranges, strict=True)):
-            shown[..., channel] = _stretched(data[..., band], span)
-    if valid is not None:
-        shown[~valid] = shown[~valid] // 3 + 24
+        shown[..., 1:] = shown[..., :1]
     return shown
 
 
@@ -123,7 +124,7 @@ def _ranges(image: Image, bands: tuple[int, ...]) -> list[tuple[float, float] | 
     together = image.colour or image.n_bands == 1
     if together:
         sample = sample.reshape(-1, 1)
-        bright = len(sample) == 0 or np.percentile(sample, 99) >= _DIM
+        bright = len(sample) == 0 or quantiles(sample.ravel(), (0.99,))[0] >= _DIM
         if image.data.dtype == np.uint8 and bright:
             return [None] * len(bands)
     spans: list[tuple[float, float] | None] = [_span(column) for column in sample.T]
@@ -158,7 +159,7 @@ def _span(values: NDArray[Any]) -> tuple[float, float]:
     """1st and 99th percentile; the extremes when these are equal, as with a few bright dots."""
     if len(values) == 0:
         return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(values.astype(np.float64), (1, 99)))
+    low, high = quantiles(values.astype(np.float64), (0.01, 0.99))
     return (low, high) if high > low else (float(values.min()), float(values.max()))
 
 

@@ -26,6 +26,7 @@ from gmmseg.mixture.rows import Frame, Rows
 from gmmseg.mixture.statistics import Statistics
 from gmmseg.pixels import PixelRows
 from gmmseg.smoothing import Smoothed, first_prior, learnt_prior, pin, relax
+from gmmseg.used_pixels import box_around
 
 if TYPE_CHECKING:
     from gmmseg.model import Model
@@ -241,7 +242,7 @@ class _HiddenField:
         hints: NDArray[Any] | None,
     ) -> None:
         options = model.smoothing
-        box = (slice(None),) * image.ndim if rows.valid is None else _box_around(rows.valid)
+        box = (slice(None),) * image.ndim if rows.valid is None else box_around(rows.valid)
         here: Any = (Ellipsis, *box)
         mask = None if rows.valid is None else rows.valid[box]
         planes = rows.planes(((np.asarray(rows.features) - frame.origin) * frame.scale).T)[here]
@@ -293,13 +294,3 @@ class _HiddenField:
         flat = shares.reshape(mixture.n_components, -1)
         found = statistics_with_shares(self._rows, mixture, self._workers, flat)
         return replace(found, weight=float(lattice.n_used))
-
-
-def _box_around(valid: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The smallest box that holds all used pixels."""
-    box = []
-    for axis in range(valid.ndim):
-        others = tuple(i for i in range(valid.ndim) if i != axis)
-        inside = np.flatnonzero(valid.any(axis=others))
-        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    return tuple(box)

@@ -92,7 +92,8 @@ class Segmentation:
             return label_of[self.mixture.predict(self._rows.features, threads=self._threads)]
         labels = np.empty(len(self._rows.features), label_dtype(self.k))
         for rows, part in parts_of(self._rows.features):
-            labels[rows] = most_probable(self._posterior(part).T, labels.dtype)
+            posterior = self._posterior(part).T
+            labels[rows] = most_probable(posterior, labels.dtype, threads=self._threads)
         return labels
 
     def _posterior(self, features: Any) -> NDArray[np.float32]:
@@ -204,7 +205,8 @@ class Segmentation:
         if self.smoothed is None:
             labels = self._rows.put_back(self._row_labels)
         else:
-            labels = most_probable(self.smoothed.probabilities, label_dtype(self.k))
+            probabilities, dtype = self.smoothed.probabilities, label_dtype(self.k)
+            labels = most_probable(probabilities, dtype, threads=self._threads)
             labels = labels.reshape(self.image.shape)
         if self.model.regions.cleans:
             labels = clean_labels(

@@ -30,6 +30,10 @@ _PRIOR_TOL = 1e-2
 _FLAT = 1e-9
 _LEAST = 1e-6
 
+# Pixels that are labelled in one task, and in the first level of the cache.
+_AT_ONCE = 1 << 19
+_IN_CACHE = 2048
+
 #: log2 of no probability at all: nothing outweighs it, yet differences stay numbers.
 _IMPOSSIBLE = np.float32(-1e4)
 
@@ -330,7 +334,9 @@ def pin(unary: NDArray[np.float32], hints: NDArray[Any] | None) -> None:
         plane[known == label] = 0.0
 
 
-def most_probable(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
+def most_probable(
+    probabilities: NDArray[np.float32], dtype: Any, *, threads: int | None = None
+) -> NDArray[Any]:
     """The most probable class from 1, the lowest of equals; 0 where no class has any probability.
 
     Parameters
@@ -338,18 +344,25 @@ def most_probable(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any
     probabilities : ndarray of shape (K, ...)
     dtype : dtype
         Of the labels.
+    threads : int, optional
 
     Examples
     --------
     >>> most_probable(np.array([[0.2, 0.5, 0.0], [0.8, 0.5, 0.0]]), np.uint8)
     array([2, 1, 0], dtype=uint8)
     """
-    labels = np.zeros(probabilities.shape[1:], dtype)
-    best = np.zeros(probabilities.shape[1:], probabilities.dtype)
-    for label, plane in enumerate(probabilities, start=1):
-        np.copyto(labels, label, where=plane > best)
-        np.maximum(best, plane, out=best)
-    return labels
+    from gmmseg._class_kernels import most_probable_pass
+
+    shares = probabilities.reshape(len(probabilities), -1)
+    labels = np.empty(shares.shape[1], dtype)
+
+    def task(i: int) -> None:
+        part = slice(i * _AT_ONCE, (i + 1) * _AT_ONCE)
+        most_probable_pass(shares[:, part], np.empty(_IN_CACHE, shares.dtype), labels[part])
+
+    with Workers(threads) as workers:
+        workers.run(task, -(-len(labels) // _AT_ONCE), operations=len(shares) * len(labels))
+    return labels.reshape(probabilities.shape[1:])
 
 
 def _as_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -150,12 +150,14 @@ class Tissue:
 
     def _counts(self) -> NDArray[np.float64]:
         """Sum of the probabilities, sure voxels, possible voxels, of every tissue (3, k)."""
-        counts = np.zeros((3, len(self.names)))
+        from gmmseg._class_kernels import share_pass
+
+        limits = np.float32(_SURE), np.float32(1 - _SURE)
+        counts, found = np.zeros((3, len(self.names))), np.empty(3)
         for label in range(1, len(self.names) + 1):
             for part in self._probability_slabs(label):
-                counts[0, label - 1] += part.sum(dtype=np.float64)
-                counts[1, label - 1] += np.count_nonzero(part >= _SURE)
-                counts[2, label - 1] += np.count_nonzero(part >= 1 - _SURE)
+                share_pass(part.reshape(-1), limits, found)
+                counts[:, label - 1] += found
         return counts
 
     def _probability_slabs(self, label: int) -> Iterator[NDArray[np.float32]]:

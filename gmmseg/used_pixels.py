@@ -12,7 +12,7 @@ from gmmseg.feature_spec import FeatureSpec, feature_dtype
 from gmmseg.image import Image
 from gmmseg.mixture.lazy import LazyRows, MaskIndex
 
-__all__ = ["UsedPixels", "used_values"]
+__all__ = ["UsedPixels", "box_around", "used_values"]
 
 #: Values of fewer bytes are held: a copy is read faster than it is gathered anew in every pass.
 _HELD = 40 << 20
@@ -117,6 +117,23 @@ def used_values(
         dtype = np.dtype(feature_dtype(dtype, spec))
     values = _Values(image, chosen, UsedPixels(image.shape, valid), dtype, gaps=gaps)
     return np.asarray(values) if values.nbytes <= _HELD else values
+
+
+def box_around(used: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The smallest box that holds all used pixels; without any, an empty one.
+
+    Examples
+    --------
+    >>> box_around(np.array([[0, 0, 0, 0], [0, 1, 0, 1]], bool))
+    (slice(1, 2, None), slice(1, 4, None))
+    """
+    box = []
+    for n_others in reversed(range(used.ndim)):
+        inside = np.flatnonzero(used.any(axis=tuple(range(1, 1 + n_others))))
+        here = slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
+        box.append(here)
+        used = np.asarray(used[here].any(axis=0))
+    return tuple(box)
 
 
 def _rows_of(data: NDArray[Any]) -> NDArray[Any]:

@@ -1,5 +1,8 @@
 """Bias fields: the splines that they are made of, and fields that were put into phantoms."""
 
+from functools import reduce
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +14,7 @@ from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions, estimate_bias
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import write_nifti
-from gmmseg.splines import Splines, _cubic, _times
+from gmmseg.splines import Splines, _cubic
 
 MEANS = np.array([60.0, 120.0, 180.0])
 
@@ -81,12 +84,21 @@ def test_bending_is_the_integral_of_squared_second_derivatives():
     xy = np.gradient(np.gradient(values, steps[0], axis=0), steps[1], axis=1)
     expected = np.mean((yy**2 + 2 * xy**2 + xx**2)[2:-2, 2:-2]) * (20 / (2 * np.pi)) ** 4
     flat = coefficients.ravel()
-    assert flat @ splines._penalties[0] @ flat == pytest.approx(expected, rel=0.03)
+    assert flat @ splines.penalty(1.0) @ flat == pytest.approx(expected, rel=0.03)
+    assert flat @ splines.penalty(0.25) @ flat == pytest.approx(4 * expected, rel=0.03)
+
+
+def integral(splines, order):
+    """Of the products of the derivatives along the axes in turn."""
+    grams = [axis.grams[order.count(i)] for i, axis in enumerate(splines._axes)]
+    return reduce(np.kron, grams)
 
 
 def test_mixed_derivatives_count_twice():
-    orders = [(2, 0, 0), (1, 1, 0), (0, 1, 1), (0, 0, 2)]
-    assert [_times(order) for order in orders] == [1, 2, 2, 1]
+    splines = splines_of((9, 12, 8), 15.0, (1.0, 0.5, 2.0))
+    bending = sum(integral(splines, pair) for pair in product(range(3), repeat=2))
+    expected = bending * (15 / (2 * np.pi)) ** 4 / 0.7 + 1e-6 * integral(splines, ())
+    np.testing.assert_allclose(splines.penalty(0.7), expected, rtol=1e-12)
 
 
 def test_fitting_is_weighted_least_squares_with_the_penalty():
@@ -96,10 +108,10 @@ def test_fitting_is_weighted_least_squares_with_the_penalty():
     targets, weights = rng.normal(size=(2, where.sum()))
     weights = weights**2 + 0.1
     basis = np.kron(splines._axes[0].observed, splines._axes[1].observed)[where.ravel()]
-    bending, mass = splines._penalties
-    normal = basis.T @ (weights[:, None] * basis) + weights.sum() * (bending / 0.7 + 1e-6 * mass)
+    penalty = splines.penalty(0.7)
+    normal = basis.T @ (weights[:, None] * basis) + weights.sum() * penalty
     expected = np.linalg.solve(normal, basis.T @ (weights * targets))
-    found = splines.fitted(where, targets, weights, 0.7)
+    found = splines.fitted(where, targets, weights, penalty)
     assert np.allclose(found.ravel(), expected)
     assert np.allclose(splines.at(found, where), basis @ expected)
 
@@ -113,7 +125,7 @@ def test_a_wave_of_the_wavelength_is_halved_and_longer_ones_stay(times, kept):
     splines = Splines.over((1, n), (1.0, 1.0), box, wavelength, centres)
     wave = np.sin(2 * np.pi * x / (times * wavelength))
     where = np.ones((1, n), bool)
-    found = splines.at(splines.fitted(where, wave, np.ones(n), 1.0), where)
+    found = splines.at(splines.fitted(where, wave, np.ones(n), splines.penalty(1.0)), where)
     middle = slice(120, 480)
     share = found[middle] @ wave[middle] / (wave[middle] @ wave[middle])
     assert share == pytest.approx(kept, abs=0.06 / times**2)  # there are few knots
@@ -123,7 +135,7 @@ def test_a_slope_costs_nothing():
     splines = splines_of()
     where = np.ones((20, 30), bool)
     slope = (np.arange(20)[:, None] * 0.3 + np.arange(30) * 0.1).ravel()
-    found = splines.at(splines.fitted(where, slope, np.ones(600), 1.0), where)
+    found = splines.at(splines.fitted(where, slope, np.ones(600), splines.penalty(1.0)), where)
     assert np.allclose(found, slope, atol=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""The table of classes against plain NumPy."""
+"""Classes of pixels, their table and the box around them against plain NumPy."""
 
 import json
 
@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmmseg._class_kernels import share_pass
 from gmmseg.classes import class_table, format_table
+from gmmseg.smoothing import most_probable
+from gmmseg.used_pixels import box_around
 
 
 def naive(labels, bands, counts, k):
@@ -101,3 +104,53 @@ def test_the_text_for_people():
     ]
     assert len({len(line) for line in lines}) == 1
     assert "mm³" in format_table(table, ["grey"], unit="mm", n_axes=3)
+
+
+# --- kernels -----------------------------------------------------------------------------------
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    k=st.integers(1, 5),
+    shape=st.sampled_from([(1,), (7, 9), (3, 40, 50)]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_the_most_probable_class_is_the_first_of_the_largest(seed, k, shape, dtype):
+    shares = np.random.default_rng(seed).integers(0, 4, (k, *shape)).astype(dtype)
+    expected = np.where(shares.max(axis=0) > 0, shares.argmax(axis=0) + 1, 0)
+    for labels in (np.uint8, np.uint16):
+        found = most_probable(shares, labels, threads=1)
+        assert found.dtype == labels
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_threads_and_layout_do_not_matter_to_labels():
+    shares = np.random.default_rng(0).random((600_000, 3), np.float32).T
+    one = most_probable(shares, np.uint8, threads=1)
+    np.testing.assert_array_equal(one, most_probable(shares.copy(), np.uint8, threads=2))
+    np.testing.assert_array_equal(one, shares.argmax(axis=0) + 1)
+
+
+@pytest.mark.parametrize("n", [0, 1, 1001])
+def test_sums_of_shares(n):
+    shares = np.random.default_rng(n).random(n, np.float32)
+    sums = np.empty(3)
+    share_pass(shares, (np.float32(0.9), np.float32(0.1)), sums)
+    expected = shares.sum(dtype=np.float64), (shares >= 0.9).sum(), (shares >= 0.1).sum()
+    np.testing.assert_allclose(sums, expected, rtol=1e-12)
+
+
+# --- boxes -------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(9,), (4, 6), (3, 5, 4)]))
+def test_the_box_around_what_is_used(seed, shape):
+    used = np.random.default_rng(seed).random(shape) < 0.15
+    box = box_around(used)
+    places = np.argwhere(used)
+    if len(places) == 0:
+        assert box[0] == slice(0, 0)
+        assert used[box].size == 0
+    else:
+        ends = zip(places.min(axis=0).tolist(), places.max(axis=0).tolist(), strict=True)
+        assert box == tuple(slice(first, last + 1) for first, last in ends)

@@ -136,10 +136,10 @@ def test_a_full_disk_behind_standard_output(photo):
 def test_warmup_reaches_every_kernel():
     code = (
         "from gmmseg.__main__ import main; main(['warmup', '-q'])\n"
-        "from gmmseg import _overlay_kernels as o, _smoothing_kernels as s\n"
+        "from gmmseg import _class_kernels as c, _overlay_kernels as o, _smoothing_kernels as s\n"
         "from gmmseg.mixture import _distinct_kernels as d, _distribution_kernels as f\n"
         "from gmmseg.mixture import _kernels as k, _missing_kernels as m\n"
-        "kept = [g for module in (o, s, d, f, k, m) for g in vars(module).values()\n"
+        "kept = [g for module in (c, o, s, d, f, k, m) for g in vars(module).values()\n"
         "        if type(g).__name__ == 'Kernel']\n"
         "print(len(kept) > 15, [g.__name__ for g in kept if not g.calls])\n"
     )
@@ -147,3 +147,26 @@ def test_warmup_reaches_every_kernel():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout.strip() == "True []"
+
+
+def test_images_need_one_thread_of_blas_and_tables_have_what_there_is():
+    code = (
+        "import os, sys, gmmseg.__main__\n"
+        "from gmmseg.cli.parser import parse\n"
+        "name = 'OPENBLAS_NUM_THREADS'\n"
+        "os.environ.pop(name, None)\n"
+        "assert 'numpy' not in sys.modules\n"
+        "command, given = sys.argv[1:]\n"
+        "if given: os.environ[name] = given\n"
+        "parse([command, 'a'])\n"
+        "assert 'numpy' in sys.modules\n"
+        "print(os.environ.get(name))\n"
+    )
+    for command, given, expected in (
+        ("segment", "", "1"), ("segment", "3", "3"), ("cluster", "", "None")
+    ):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code, command, given],
+            capture_output=True, text=True, timeout=TIMEOUT, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == expected

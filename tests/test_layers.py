@@ -23,6 +23,7 @@ LAYERS = (
     ("_optional.py", 0),
     ("_files.py", 0),
     ("mixture/", 1),
+    ("quantiles.py", 2),
     ("placement.py", 2),
     ("image.py", 2),
     ("georeference.py", 2),

@@ -7,7 +7,6 @@ one wins: command line over environment over file over the default.
 from __future__ import annotations
 
 import os
-import tomllib
 from argparse import Action, ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -109,6 +108,8 @@ def _typed_config(typed: Sequence[str]) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import tomllib  # 3 ms
+
     name = printable(path)
     try:
         if path.stat().st_size > _MOST_BYTES:

@@ -15,7 +15,7 @@ from inspect import cleandoc
 
 import gmmseg
 from gmmseg.cli.config import configured
-from gmmseg.cli.startup import load_ahead
+from gmmseg.cli.startup import load_ahead, one_thread_of_blas
 
 __all__ = ["COMMANDS", "command_parser", "parse"]
 
@@ -42,7 +42,10 @@ COMMANDS = {
 }
 
 #: Those that hardly ever do without kernels.
-_COMPUTING = {"segment", "apply", "fit", "anomaly", "cluster", "select"}
+_COMPUTING = {"segment", "apply", "fit", "anomaly", "cluster", "select", "tissue"}
+
+#: Those of images, which have few bands: tables may have columns enough for threads of BLAS.
+_SMALL_MATRICES = {"segment", "batch", "tissue", "apply", "fit", "select"}
 
 _USAGE = 2
 
@@ -69,6 +72,8 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int], Namespace]:
         top.parse_args(argv)
         top.error(f"the command comes first: gmmseg {{{','.join(COMMANDS)}}} ...")
     name, *rest = argv
+    if name in _SMALL_MATRICES:
+        one_thread_of_blas()
     if name in _COMPUTING:
         load_ahead()
     parser = command_parser(name)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.bias import BiasOptions
 from gmmseg.cli.console import Console
 from gmmseg.cli.values import comma_separated, positive_integer
 from gmmseg.diagnosis import cache_folder
@@ -30,6 +31,7 @@ from gmmseg.pipeline import AUTO, SegmentOptions, segment
 from gmmseg.presets import PRESETS
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
+from gmmseg.tissue import TissueOptions, tissue
 
 __all__ = ["add_arguments", "run"]
 
@@ -58,7 +60,7 @@ def run(args: Namespace) -> int:
                 selection=SelectOptions(k_range=(2,)),
             )
             result = segment(image, AUTO, options)
-            _ = result.labels, result.probabilities, result.overlay()
+            _ = result.labels, result.probabilities, result.table, result.overlay()
         probability = result.mixture.cdf([0.0], feature=0)
         _ = result.mixture.cdf([0.0], feature=0, log=True)
         _ = result.mixture.quantile(probability, feature=0)
@@ -67,11 +69,12 @@ def run(args: Namespace) -> int:
             picture = np.arange(600, dtype=dtype).reshape(20, 30) % 7
             regions = RegionOptions(min_area=3, n_regions=2)
             result = segment(picture, 2, SegmentOptions(smoothing=smoothing, regions=regions))
-            _ = result.labels, result.regions
+            _ = result.labels, result.regions, result.table
+        _ = tissue(_head(), TissueOptions(bias=BiasOptions())).rows  # a field needs a larger head
         result = segment(
             (np.random.default_rng(0).random((80, 90, 3)) * 255).astype(np.uint8), 2, _photo()
         )
-        _ = result.labels, result.regions
+        _ = result.labels, result.regions, result.table
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
     nowhere = "memory only: no cache folder is writable"
     console.say(f"they are kept in {printable(cache_folder() or nowhere)}")
@@ -95,6 +98,12 @@ def _images(more_bands: Sequence[int]) -> Iterator[NDArray[Any]]:
     for dtype in (np.float32, np.float64):
         values = rng.random((100, 100, 3))
         yield np.where(values < 0.1, np.nan, values).astype(dtype)
+
+
+def _head() -> NDArray[np.uint8]:
+    """A small volume of three tissues."""
+    tissues = np.repeat([40, 90, 140], 9) + np.random.default_rng(0).integers(-4, 5, (24, 24, 27))
+    return tissues.astype(np.uint8)
 
 
 def _photo() -> SegmentOptions:

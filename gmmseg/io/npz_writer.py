@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from typing import IO, Any
 
 import numpy as np
@@ -62,6 +61,8 @@ def write_npz(
             raise InvalidDataError(
                 f"{name} holds Python objects; only numbers and text are stored."
             )
+    import zipfile  # 3 ms
+
     with (
         replacing(path, overwrite=overwrite) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive,

@@ -146,7 +146,7 @@ def _bounded(values: Array, weights: Array, ratio: float) -> Array:
         count = mass[below] + mass[-1] - mass[above]
         return count, moment[below] + (moment[-1] - moment[above]) / ratio
 
-    edges = np.unique(np.concatenate([v, v / ratio]))
+    edges = np.sort(np.concatenate([v, v / ratio]))
     count, total = cut_off(edges)
     rising = max(1, int(np.argmax(count * edges >= total)))
     count, total = cut_off(edges[rising - 1 : rising + 1].mean(keepdims=True))
