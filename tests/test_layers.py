@@ -27,6 +27,7 @@ LAYERS = (
     ("image.py", 2),
     ("georeference.py", 2),
     ("splines.py", 2),
+    ("agreement.py", 2),
     ("bias.py", 2),
     ("feature_spec.py", 2),
     ("features.py", 2),
