@@ -29,7 +29,7 @@ COMMANDS = {
     "segment, DICOM series": ["segment", "{series}", "-k", "3"],
     "segment, NIfTI, probabilities": ["segment", "{nifti}", "-k", "3", "--probabilities"],
     "segment, NIfTI, smoothing": ["segment", "{nifti}", "-k", "3", "--preset", "mri"],
-    "tissue, NIfTI": ["tissue", "{nifti}"],
+    "tissue, NIfTI": ["tissue", "{nifti}", "--no-bias"],
 }
 
 
