@@ -110,9 +110,10 @@ HEAD = """# Tissues of a brain, against the truth
 Written by `scripts/benchmark_tissue.py`; not edited by hand. Dice on the MNI T1 template, all
 methods in the same mask. Noise is Rician, its sigma a share of the range of values; the range of a
 field over the brain is a share of its mean (three coils, or white noise under a Gaussian of 104
-mm). Values are 8 bits, and what is over 255 is cut off. Atropos: `-m [0.1,1x1x1] -c [5,0] -i kmeans[3]`, without N4 before it, as gmmseg has nothing
-before it. scikit-learn is fitted on a sample of 10 000 voxels. Seconds are of whole processes, the
-volumes read and the labels written, on a machine that does other things: they say little.
+mm). Values are 8 bits, and what is over 255 is cut off. Atropos: `-m [0.1,1x1x1] -c [5,0] -i
+kmeans[3]`, without N4 before it, as gmmseg has nothing before it. scikit-learn is fitted on a
+sample of 10 000 voxels. Seconds are of whole processes, the volumes read and the labels written, on
+a machine that does other things: they say little.
 
 | noise | field | method | CSF | GM | WM | mean | seconds |
 |---|---|---|---|---|---|---|---|

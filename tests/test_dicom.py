@@ -137,6 +137,20 @@ def test_padding_is_not_used(tmp_path, fields, padding):
     assert whole.valid is None or np.array_equal(whole.mask, ~np.isin(values, padding))
 
 
+def test_padding_of_frames_is_sorted_with_them(tmp_path):
+    order = [3, 1, 0, 2, 7, 6, 5, 4]
+    path = enhanced(tmp_path / "a.dcm", order)
+    data = pydicom.dcmread(path)
+    stored = data.pixel_array.copy()
+    stored[order.index(5), :4] = 9
+    data.PixelData = stored.tobytes()
+    data.add_new("PixelPaddingValue", "US", 9)
+    data.save_as(path)
+    expected = np.ones((PLANES, ROWS, COLUMNS), bool)
+    expected[5, :4] = False
+    assert np.array_equal(read_image(path).mask, expected)
+
+
 def test_signed_padding_written_as_unsigned(tmp_path):
     plane = volume()[4].astype(np.int16)
     plane[0] = -2000
