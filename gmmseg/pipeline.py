@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gmmseg._check import check_integer
 from gmmseg.autocorrelation import effective_number
 from gmmseg.enlarged import EnlargedSegmentation
-from gmmseg.errors import InvalidParameterError
+from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
 from gmmseg.given import ImageLike, as_image, resolved, without_bias
@@ -29,7 +29,7 @@ from gmmseg.model import Model
 from gmmseg.options import SegmentOptions
 from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.presets import DEFAULT, options_for
-from gmmseg.random_field import fit_field
+from gmmseg.random_field import fit_field, have_gaps
 from gmmseg.segmentation import Segmentation
 from gmmseg.working_grid import on_working_grid
 
@@ -378,6 +378,11 @@ def _fit_box(
     options = replace(options, smoothing=replace(smoothing, inside=True))
     near = image.with_mask(around_box(box, image.shape, options.box.margin))
     rows = pixel_rows(near, options.features)
+    if have_gaps([rows]):
+        raise InvalidDataError(
+            "an object in a box is found by pixels that have all their bands, and some near this "
+            "box lack a few. Leave those out: FeatureSpec(gaps='drop') (--gaps drop)."
+        )
     guidance = Guidance.of_box(box, rows, None, options.box)
     return model_of_rows([near], [rows], guidance.n_fitted, options, threads, callback, guidance)
 

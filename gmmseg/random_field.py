@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -31,7 +31,7 @@ from gmmseg.used_pixels import box_around
 if TYPE_CHECKING:
     from gmmseg.model import Model
 
-__all__ = ["FieldFit", "fit_field", "smooth_image", "within_classes"]
+__all__ = ["FieldFit", "fit_field", "have_gaps", "smooth_image", "within_classes"]
 
 #: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
 _AT_REST = 2e-3
@@ -141,6 +141,11 @@ class FieldFit:
     converged: bool
 
 
+def have_gaps(rows: Iterable[PixelRows]) -> bool:
+    """Whether a pixel lacks some of its features."""
+    return any(np.isnan(part.min()) for r in rows for _, part in parts_of(r.features))
+
+
 def fit_field(
     images: Sequence[Image],
     rows: Sequence[PixelRows],
@@ -166,7 +171,7 @@ def fit_field(
     `hints` are the classes of some pixels of a single image, as in `smooth_image`. Without
     `learn_weights` the classes keep the weights that they have.
     """
-    if any(np.isnan(part.min()) for r in rows for _, part in parts_of(r.features)):
+    if have_gaps(rows):
         raise InvalidDataError(
             "smoothing inside EM needs pixels that have all their bands. Leave out those with "
             "gaps: FeatureSpec(gaps='drop') (--gaps drop), or smooth after EM."

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 import gmmseg
 from gmmseg._check import check_choice
+from gmmseg._files import printable
 from gmmseg.area import in_millilitres
 from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions
-from gmmseg.errors import InvalidParameterError
+from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.mixture.em import Callback
 from gmmseg.modalities import foreground, joined_modalities
@@ -226,7 +227,7 @@ def tissue(
     Raises
     ------
     InvalidDataError
-        When the modalities lie on different grids.
+        When the modalities lie on different grids, or are no volumes.
 
     Examples
     --------
@@ -243,6 +244,7 @@ def tissue(
         raise InvalidParameterError("images must hold at least one modality.")
     pictures = [as_image(source, None, None, _axes_of(source)) for source in sources]
     image, note = joined_modalities(pictures), ""
+    _check_volume(image)
     if mask is not None:
         image = image.with_mask(mask)
     elif image.mask is None:
@@ -252,6 +254,15 @@ def tissue(
         image, len(options.names), options.for_image(image), threads=threads, callback=callback
     )
     return Tissue(segmentation=seg, names=options.names, mask_note=note)
+
+
+def _check_volume(image: Image) -> None:
+    if image.ndim != 3:
+        name = "" if image.path is None else f" {printable(image.path.name)}"
+        raise InvalidDataError(
+            f"tissues are told apart in volumes; the image{name} is one plane of {image.shape}. "
+            "Segment it as a picture: gmmseg segment FILE -k 3 --preset mri"
+        )
 
 
 def _axes_of(source: Any) -> str | None:

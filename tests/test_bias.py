@@ -164,6 +164,39 @@ def test_where_there_is_none_nearly_none_is_found():
     assert error_of(found.values()[..., 0], np.ones(values.shape), mask) < 0.01
 
 
+def shaded(amounts):
+    """A head in which each tissue is shaded from front to back by an amount of its own."""
+    values, labels, mask = phantom(noise=2.0)
+    slope = np.linspace(-0.5, 0.5, values.shape[1])[:, None]
+    return values * (1 + np.array(amounts)[labels] * slope), mask
+
+
+def test_what_only_one_tissue_shows_is_no_field():
+    """White matter is not equally bright everywhere: that is anatomy, not the scanner."""
+    values, mask = shaded((0.0, 0.0, 0.15))
+    image = Image.from_array(values, axes="ZYX", mask=mask, spacing=4.0)
+    found = estimate_bias(image, BiasOptions(smoothness=70))
+    assert found.range[1] - found.range[0] < 0.02
+
+
+def test_what_all_tissues_show_is_a_field():
+    values, mask = shaded((0.15, 0.15, 0.15))
+    image = Image.from_array(values, axes="ZYX", mask=mask, spacing=4.0)
+    found = estimate_bias(image, BiasOptions(smoothness=70))
+    assert found.range[1] - found.range[0] == pytest.approx(0.15, abs=0.02)
+
+
+def test_without_a_field_the_image_stays_as_it_is():
+    values, _, mask = phantom()
+    image = Image.from_array(values.astype(np.uint8), axes="ZYX", mask=mask, spacing=4.0)
+    found = estimate_bias(image, BiasOptions(smoothness=70))
+    assert found.range == (1.0, 1.0)
+    assert (found.values() == 1).all()
+    corrected = found.corrected(image)
+    assert corrected.data is image.data
+    assert corrected.notes[-1] == "no bias field is seen"
+
+
 def test_each_band_has_its_own_field():
     values, _, mask = phantom()
     true = np.stack([field_of(values.shape, 0.3, mask), field_of(values.shape, -0.3, mask)], -1)

@@ -114,6 +114,58 @@ def test_monochrome1_is_inverted(tmp_path):
     assert any("MONOCHROME1" in note for note in image.notes)
 
 
+@pytest.mark.parametrize(
+    ("fields", "padding"),
+    [
+        ({"PixelPaddingValue": 7}, [7]),
+        ({"PixelPaddingValue": 7, "PixelPaddingRangeLimit": 9}, [7, 8, 9]),
+        ({"PixelPaddingValue": 9, "PixelPaddingRangeLimit": 7}, [7, 8, 9]),
+        ({"PixelPaddingValue": 6}, []),
+    ],
+)
+def test_padding_is_not_used(tmp_path, fields, padding):
+    """A round field of view is filled up with values that are no tissue."""
+    plane = volume()[4]
+    plane[:3, :4] = np.arange(7, 10)[:, None]
+    image = read_image(single(tmp_path / "a.dcm", plane, **fields))
+    inside = ~np.isin(plane, padding)
+    assert np.array_equal(np.ones(plane.shape, bool) if image.mask is None else image.mask, inside)
+    assert any("are padding" in note for note in image.notes) == bool(padding)
+    values = np.stack([volume()[4], plane, volume()[4]])
+    whole = read_image(series(tmp_path / "b", values, shuffle=True, **fields))
+    assert (whole.mask is None) == (not padding)
+    assert whole.valid is None or np.array_equal(whole.mask, ~np.isin(values, padding))
+
+
+def test_padding_of_frames_is_sorted_with_them(tmp_path):
+    order = [3, 1, 0, 2, 7, 6, 5, 4]
+    path = enhanced(tmp_path / "a.dcm", order)
+    data = pydicom.dcmread(path)
+    stored = data.pixel_array.copy()
+    stored[order.index(5), :4] = 9
+    data.PixelData = stored.tobytes()
+    data.add_new("PixelPaddingValue", "US", 9)
+    data.save_as(path)
+    expected = np.ones((PLANES, ROWS, COLUMNS), bool)
+    expected[5, :4] = False
+    assert np.array_equal(read_image(path).mask, expected)
+
+
+def test_signed_padding_written_as_unsigned(tmp_path):
+    plane = volume()[4].astype(np.int16)
+    plane[0] = -2000
+    path = single(tmp_path / "a.dcm", plane, PixelRepresentation=1)
+    data = pydicom.dcmread(path)
+    data.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    data.save_as(path)
+    assert np.array_equal(read_image(path).mask, plane != -2000)
+
+
+def test_padding_everywhere_is_no_padding(tmp_path):
+    path = single(tmp_path / "a.dcm", np.full((4, 5), 7, np.uint16), PixelPaddingValue=7)
+    assert read_image(path).mask is None
+
+
 @pytest.mark.parametrize("syntax", [pydicom.uid.RLELossless, pydicom.uid.JPEGLSLossless])
 def test_compressed_files(tmp_path, syntax):
     plain = single(tmp_path / "a.dcm")

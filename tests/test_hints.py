@@ -288,3 +288,16 @@ def test_what_the_command_line_refuses(tmp_path, capsys):
     assert "none.png" in capsys.readouterr().err
     assert main(["segment", photo, "--hints", photo, "--box", "1,2,3,4"]) == 2
     assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_gaps_near_a_box_are_told_or_left_out():
+    values, disc = scene(noise=25, bands=3)
+    values = values.astype(np.float32)
+    values[20, 30, 1] = np.nan
+    box = (15, 5, 30, 30)
+    with pytest.raises(InvalidDataError, match=r"an object in a box .* \(--gaps drop\)"):
+        gmmseg.segment(values, box=box, axes="YXC")
+    dropped = gmmseg.SegmentOptions(features=gmmseg.FeatureSpec(gaps="drop"))
+    seg = gmmseg.segment(values, options=dropped, box=box, axes="YXC")
+    assert seg.labels[20, 30] == 0
+    assert np.mean((seg.labels == 2)[seg.labels > 0] == disc[seg.labels > 0]) > 0.95

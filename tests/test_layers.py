@@ -29,6 +29,7 @@ LAYERS = (
     ("georeference.py", 2),
     ("pixel_grid.py", 2),
     ("splines.py", 2),
+    ("agreement.py", 2),
     ("bias.py", 2),
     ("feature_spec.py", 2),
     ("chosen_bands.py", 2),

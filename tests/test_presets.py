@@ -42,6 +42,14 @@ def test_a_grey_picture_in_three_bands_is_grey():
     assert preset_name(Image.from_array(np.repeat(grey, 3, axis=2))) == "grey"
 
 
+def test_a_volume_larger_than_any_head_is_not_smoothed():
+    """A CT of the trunk, which smoothing would take many times its memory for."""
+    for planes, name in ((400, "mri"), (401, "grey")):
+        scan = Image.from_array(np.zeros((planes, 410, 409), np.uint8), axes="ZYX")
+        assert preset_name(scan) == name
+    assert not options_for("auto", scan).smoothing.is_on
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

@@ -10,7 +10,7 @@ from gmmseg.bias import BiasOptions
 from gmmseg.bridges.nibabel import from_nibabel, to_nibabel
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
-from gmmseg.io import read_image
+from gmmseg.io import read_image, write_png
 from gmmseg.modalities import foreground, joined_modalities
 from gmmseg.model import load_model
 from gmmseg.mosaic import mosaic
@@ -267,3 +267,13 @@ def test_the_command_line_takes_modalities_and_masks(tmp_path, run, scan):
     over = run("tissue", scan, "--bias-field", scan, "--overwrite")
     assert over.status == 2
     assert "is an input" in over.err
+
+
+def test_one_plane_is_no_head(tmp_path, run):
+    path = tmp_path / "plane.png"
+    write_png(path, np.random.default_rng(0).integers(0, 255, (20, 30), np.uint8))
+    done = run("tissue", path)
+    assert done.status == 1
+    assert "the image plane.png is one plane of (20, 30)" in done.err
+    assert "gmmseg segment FILE -k 3 --preset mri" in done.err
+    assert [p.name for p in tmp_path.iterdir()] == ["plane.png"]

@@ -30,9 +30,11 @@ __all__ = [
     "frame_order",
     "header_of",
     "modality_values",
+    "note_padding",
     "open_dicom",
     "pixels_of",
     "read_dicom",
+    "without_padding",
 ]
 
 #: What is no picture of a patient, by SOP class, and what to read instead.
@@ -131,7 +133,9 @@ def read_dicom(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
     check_content(source.name, header.nbytes, source.size, header.compression)
     planes = _planes_of(data, header.frames)
     data = open_dicom(source, pixels=True)
-    values = modality_values(pixels_of(data, source.name), data, remarks)
+    stored = pixels_of(data, source.name)
+    used = without_padding(stored, data)
+    values = modality_values(stored, data, remarks)
     colour = str(data.get("PhotometricInterpretation", "")) in _COLOURS
     if not colour:
         values = values[..., np.newaxis]
@@ -139,10 +143,13 @@ def read_dicom(source: Source, options: ReadOptions, remarks: Remarks) -> Image:
     if header.frames > 1 and planes is not None:
         order, affine = affine_of(planes, source.name)
         values = values[order]
+        used = None if used is None else used[order]
     elif planes is not None:
         affine = planes[0].affine()
     spacing = _spacing_of(data, affine, values.ndim - 1)
-    decoded = Decoded(values=values, colour=colour, spacing=spacing, unit="mm" if spacing else "")
+    note_padding(used, remarks)
+    unit = "mm" if spacing else ""
+    decoded = Decoded(values=values, mask=used, colour=colour, spacing=spacing, unit=unit)
     image = assemble(decoded, source, options, remarks)
     if affine is None:
         return image
@@ -198,6 +205,30 @@ def pixels_of(data: Any, name: str) -> NDArray[Any]:
     if str(data.get("PhotometricInterpretation", "")) == "PALETTE COLOR":
         values = pixels.apply_color_lut(values, data)[..., :3]
     return np.asarray(values)
+
+
+def without_padding(stored: NDArray[Any], data: Any) -> NDArray[np.bool_] | None:
+    """Where stored values are of the patient; None where all are.
+
+    A round field of view is filled up to a rectangle with values that no tissue has
+    (PixelPaddingValue; DICOM PS3.3, C.7.5.1.1.2).
+    """
+    value = data.get("PixelPaddingValue")
+    limit = data.get("PixelPaddingRangeLimit", value)
+    if not isinstance(value, int) or not isinstance(limit, int) or data.SamplesPerPixel != 1:
+        return None
+    ends = np.array([value, limit])
+    if data.get("PixelRepresentation"):  # some write the bits of a signed one as unsigned
+        ends[ends >= 1 << (data.BitsAllocated - 1)] -= 1 << data.BitsAllocated
+    used = (stored < ends.min()) | (stored > ends.max())
+    return None if used.all() or not used.any() else used
+
+
+def note_padding(used: NDArray[np.bool_] | None, remarks: Remarks) -> None:
+    """Tell how much was filled up."""
+    if used is not None:
+        share = 1 - np.count_nonzero(used) / used.size
+        remarks.note(f"{100 * share:.1f} % of the pixels are padding, and not used")
 
 
 def modality_values(values: NDArray[Any], data: Any, remarks: Remarks) -> NDArray[Any]:

@@ -12,7 +12,15 @@ from gmmseg._files import printable
 from gmmseg.errors import GmmsegError, ReadError
 from gmmseg.image import Image
 from gmmseg.io.assembly import Decoded, assemble
-from gmmseg.io.dicom import header_of, modality_values, open_dicom, pixels_of, read_dicom
+from gmmseg.io.dicom import (
+    header_of,
+    modality_values,
+    note_padding,
+    open_dicom,
+    pixels_of,
+    read_dicom,
+    without_padding,
+)
 from gmmseg.io.dicom_geometry import affine_of, plane_of
 from gmmseg.io.header import Header
 from gmmseg.io.limits import check_content, check_pixels
@@ -53,9 +61,10 @@ def read_series(folder: Path, options: ReadOptions, remarks: Remarks) -> Image:
         )
     order, affine = affine_of(planes, name)  # type: ignore[arg-type]
     sources = [found[i][0] for i in order]
-    values = _values(sources, header, remarks)
+    values, used = _values(sources, header, remarks)
+    note_padding(used, remarks)
     spacing = Placement.of_affine(affine).spacing
-    decoded = Decoded(values=values[..., np.newaxis], spacing=spacing, unit="mm")
+    decoded = Decoded(values=values[..., np.newaxis], mask=used, spacing=spacing, unit="mm")
     remarks.note(f"{len(sources)} images in the order of their positions")
     whole = Source(name=name, size=0, head=b"", path=folder)
     files = tuple(source.path for source in sources if source.path is not None)
@@ -116,19 +125,26 @@ def _common_header(name: str, found: list[tuple[Source, Any]]) -> Header:
     )
 
 
-def _values(sources: list[Source], header: Header, remarks: Remarks) -> np.ndarray[Any, Any]:
-    """The planes in one array: whole numbers where all of them are."""
-    values = None
+def _values(
+    sources: list[Source], header: Header, remarks: Remarks
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, np.dtype[np.bool_]] | None]:
+    """The planes in one array, whole numbers where all of them are; and where no padding is."""
+    values, used = None, None
     notes = Remarks()
     for i, source in enumerate(sources):
         data = open_dicom(source, pixels=True)
-        plane = modality_values(pixels_of(data, source.name), data, notes)
+        stored = pixels_of(data, source.name)
+        inside = without_padding(stored, data)
+        plane = modality_values(stored, data, notes)
         if values is None:
             values = np.empty(header.shape, plane.dtype)
         elif values.dtype != plane.dtype:
             values = values.astype(np.result_type(values.dtype, plane.dtype), copy=False)
         values[i] = plane
+        if inside is not None:
+            used = np.ones(header.shape, bool) if used is None else used
+            used[i] = inside
     for note in dict.fromkeys(notes.notes):
         remarks.note(note)
     assert values is not None  # noqa: S101 - there is a source
-    return values.astype(np.float32) if values.dtype == np.float64 else values
+    return values.astype(np.float32) if values.dtype == np.float64 else values, used

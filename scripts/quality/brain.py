@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gmmseg.image import Image
-from quality import peers
+from quality import fields, peers
 from quality.scores import dice
 
 NAME = "brain (mni152, k = 3, Dice)"
@@ -29,8 +29,8 @@ def evaluate(case: dict[str, Any]) -> list[dict[str, Any]]:
     image = Image.from_array(values, axes="ZYX", mask=mask, spacing=1.0)
     inside = values[mask][:, None]
     labels = {
-        "k-means": _on(mask, _ordered(peers.kmeans(inside, 3), inside)),
-        "scikit-learn GMM": _on(mask, _ordered(peers.mixture(inside, 3), inside)),
+        "k-means": put_on(mask, ordered(peers.kmeans(inside, 3), inside)),
+        "scikit-learn GMM": put_on(mask, ordered(peers.mixture(inside, 3), inside)),
         "gmmseg plain": peers.ours(image, 3, "plain"),
         "gmmseg (auto: mri)": peers.ours(image, 3, "auto"),
     }
@@ -58,8 +58,13 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
-def read(folder: Path, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values, the brain, and the truth; noise is Rician, its sigma a share of the range."""
+def read(
+    folder: Path, noise: float, field: str = "", amount: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, the brain, and the truth.
+
+    Noise is Rician, its sigma a share of the range; a bias field is multiplied on before.
+    """
     import nibabel
 
     t1, gm, wm = (
@@ -68,20 +73,22 @@ def read(folder: Path, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray
     mask = t1 > 0
     truth = np.argmax([254 - gm.astype(int) - wm, gm, wm], axis=0) + 1
     truth[~mask] = 0
+    if field:
+        t1 = t1 * fields.field(field, amount, mask)
     if noise:
         rng = np.random.default_rng(0)
         real, imaginary = (rng.normal(0, noise * 255, t1.shape) for _ in range(2))
-        t1 = np.clip(np.rint(np.hypot(t1 + real, imaginary)), 0, 255).astype(np.uint8)
-    return t1, mask, truth
+        t1 = np.hypot(t1 + real, imaginary)
+    return np.clip(np.rint(t1), 0, 255).astype(np.uint8), mask, truth
 
 
-def _ordered(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+def ordered(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Classes from 1, dark to bright."""
     means = [values[labels == c].mean() for c in range(3)]
     return np.argsort(np.argsort(means))[labels] + 1
 
 
-def _on(mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def put_on(mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
     full = np.zeros(mask.shape, int)
     full[mask] = labels
     return full
