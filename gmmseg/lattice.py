@@ -114,6 +114,17 @@ class Lattice:
         self._spans = _spans(self.shape, mask)
         self._phases = _phases(self.shape, self._spans)
         self._edges = np.empty((0, 0, 0, 0), np.uint8)
+        self._known: Planes = np.empty((0, 0, 0, 0), np.float32)
+
+    def know(self, logs: Planes) -> None:
+        """Take what is known of single pixels, whatever their neighbours are, for expectations.
+
+        Parameters
+        ----------
+        logs : ndarray of shape (K, planes, rows, cols), float32
+            log2 of what every class is worth beside its weight, up to a constant for each pixel.
+        """
+        self._known = logs
 
     def weaken(self, guide: Planes, contrast: float) -> None:
         """Weaken ties across edges by ``exp(-contrast |x_i - x_j|^2 / (2 <|x_i - x_j|^2>))``.
@@ -244,7 +255,7 @@ class Lattice:
             n = self.shape[2]
             work = np.zeros((6, n + 2), np.float32), *np.empty((2, len(q), n), np.float32)
             affinity_pass(
-                q, self._mask, self._edges, ties, field, beta, tasks[i], work,
+                q, self._mask, self._edges, ties, field, self._known, beta, tasks[i], work,
                 derivatives[i], shares[i],
             )  # fmt: skip
 

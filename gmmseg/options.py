@@ -10,6 +10,7 @@ from gmmseg.hints import BoxOptions
 from gmmseg.mixture.merging import MergeOptions
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
+from gmmseg.priors import PriorOptions
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 
@@ -41,6 +42,8 @@ class SegmentOptions:
         How an object in a box is found.
     bias : BiasOptions
         Whether a smooth factor over the image is estimated and removed; off by default.
+    priors : PriorOptions
+        How much prior maps count, where there are any.
     """
 
     features: FeatureSpec = FeatureSpec()
@@ -51,3 +54,4 @@ class SegmentOptions:
     regions: RegionOptions = RegionOptions()
     box: BoxOptions = BoxOptions()
     bias: BiasOptions = BiasOptions()
+    priors: PriorOptions = PriorOptions()

@@ -23,6 +23,7 @@ from gmmseg.mixture.mixture import Mixture
 from gmmseg.model import Model
 from gmmseg.opencv import cut_out, grabcut_codes
 from gmmseg.pixels import PixelRows
+from gmmseg.priors import PriorMaps
 from gmmseg.random_field import smooth_image, within_classes
 from gmmseg.regions import as_map, clean_labels, connected_regions, merge_regions
 from gmmseg.smoothing import Smoothed, most_probable
@@ -62,6 +63,7 @@ class Segmentation:
     _hints: NDArray[Any] | None = None
     _smoothed: Smoothed | None = None  # of a part of an image: with what surrounds it
     bias: BiasField | None = None
+    _priors: PriorMaps | None = None
 
     @property
     def k(self) -> int:
@@ -74,11 +76,19 @@ class Segmentation:
 
     @cached_property
     def smoothed(self) -> Smoothed | None:
-        """The smoothed posterior and its beta; None where every pixel stands for itself."""
-        if not self.model.smoothing.is_on:
+        """The smoothed posterior and its beta; None where every pixel stands for itself.
+
+        With prior maps there is one in any case: a pixel's posterior is then not that of its value.
+        """
+        if not self.model.smoothing.is_on and self._priors is None:
             return None
         return self._smoothed or smooth_image(
-            self.image, self._rows, self.model, hints=self._hints, threads=self._threads
+            self.image,
+            self._rows,
+            self.model,
+            hints=self._hints,
+            priors=self._priors,
+            threads=self._threads,
         )
 
     @cached_property
@@ -399,7 +409,7 @@ class Segmentation:
 
     def _smoothing_found(self) -> dict[str, Any] | None:
         found = self.smoothed
-        if found is None:
+        if found is None or not self.model.smoothing.is_on:
             return None
         return {"beta": found.beta, "sweeps": found.n_sweeps, "converged": found.converged}
 

@@ -21,6 +21,7 @@ from gmmseg.modalities import foreground, joined_modalities
 from gmmseg.options import SegmentOptions
 from gmmseg.pipeline import ImageLike, as_image, segment
 from gmmseg.presets import options_for
+from gmmseg.priors import PriorOptions
 from gmmseg.segmentation import Segmentation
 
 __all__ = ["CONTRASTS", "Tissue", "TissueOptions", "TissueRow", "tissue"]
@@ -44,13 +45,16 @@ class TissueOptions:
         How the bias field is estimated.
     beta : float or "auto", optional
         What a neighbour of the same tissue is worth, in place of the preset's.
+    priors : PriorOptions
+        How much prior maps count, where there are any.
     segmentation : SegmentOptions, optional
-        By default those of the preset "mri"; their bias field is not looked at.
+        By default those of the preset "mri"; bias field and priors in them are not looked at.
     """
 
     contrast: str = "t1"
     bias: BiasOptions = BiasOptions(smoothness=USUAL_SMOOTHNESS)
     beta: float | str | None = None
+    priors: PriorOptions = PriorOptions()
     segmentation: SegmentOptions | None = None
 
     def __post_init__(self) -> None:
@@ -62,7 +66,7 @@ class TissueOptions:
         smoothing = options.smoothing
         if self.beta is not None:
             smoothing = replace(smoothing, beta=self.beta)
-        return replace(options, bias=self.bias, smoothing=smoothing)
+        return replace(options, bias=self.bias, smoothing=smoothing, priors=self.priors)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -201,6 +205,7 @@ def tissue(
     options: TissueOptions = TissueOptions(),
     *,
     mask: ArrayLike | None = None,
+    priors: Sequence[ImageLike] | ImageLike | None = None,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> Tissue:
@@ -214,6 +219,9 @@ def tissue(
     mask : array_like of the volume's shape, optional
         True or non-zero inside the brain. By default what is not 0, or brighter than Otsu's
         threshold; `Tissue.mask_note` tells.
+    priors : list of images, arrays or paths, or one of them, optional
+        Probability maps of the tissues in the order of `TissueOptions.names`, on the same grid, as
+        in `gmmseg.segment`.
     threads, callback
         As in `gmmseg.segment`.
 
@@ -247,7 +255,12 @@ def tissue(
         found, note = foreground(image)
         image = image.with_mask(found)
     seg = segment(
-        image, len(options.names), options.for_image(image), threads=threads, callback=callback
+        image,
+        len(options.names),
+        options.for_image(image),
+        priors=priors,
+        threads=threads,
+        callback=callback,
     )
     return Tissue(segmentation=seg, names=options.names, mask_note=note)
 

@@ -39,6 +39,7 @@ LAYERS = (
     ("regions.py", 2),
     ("_region_kernels.py", 2),
     ("random_field.py", 2),
+    ("priors.py", 2),
     ("model.py", 2),
     ("labels.py", 2),
     ("classes.py", 2),

@@ -24,12 +24,14 @@ from gmmseg.cli.bias_options import add_bias, changed_bias
 from gmmseg.cli.console import Console
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.each import run_each
+from gmmseg.cli.help_options import add_priors
 from gmmseg.cli.inputs import Input, read_mask_of
 from gmmseg.cli.values import number_or_auto
 from gmmseg.errors import InvalidParameterError
 from gmmseg.io import ReadOptions, printable
 from gmmseg.io.dicom_seg import SEG_TYPES
 from gmmseg.outputs import check_outputs
+from gmmseg.priors import PriorOptions
 from gmmseg.tissue import CONTRASTS, Tissue, TissueOptions, tissue
 from gmmseg.tissue_files import NAMINGS, TissueOutputs, planned_tissue, write_tissue
 
@@ -68,6 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=TissueOptions().beta,
         help="what a neighbour of the same tissue is worth, in nats (default: by the image)",
     )
+    add_priors(parser)
     _add_outputs(parser)
     groups.add_threads(parser)
     add_bias(parser)
@@ -144,7 +147,8 @@ def run(args: Namespace) -> int:
     if args.bias_field is not None:
         plan["bias"] = Path(args.bias_field)
     read = [source.path for source in sources if source.path is not None]
-    check_not_an_input(plan.values(), [*read, *([Path(args.mask)] if args.mask else [])])
+    others = [Path(word) for word in (args.mask, *(args.priors or ())) if word]
+    check_not_an_input(plan.values(), [*read, *others])
     check_outputs(plan, overwrite=args.overwrite)
     console = groups.console_of(args)
 
@@ -161,7 +165,8 @@ def run(args: Namespace) -> int:
 
 
 def _options_of(args: Namespace) -> TissueOptions:
-    default = TissueOptions(contrast=args.kind, beta=args.beta)
+    priors = PriorOptions(weight=args.prior_weight)
+    default = TissueOptions(contrast=args.kind, beta=args.beta, priors=priors)
     return replace(default, bias=changed_bias(args, default.bias))
 
 
@@ -181,7 +186,14 @@ def _segmented(
     images = [source.read(ReadOptions()) for source in sources]
     mask = None if args.mask is None else read_mask_of(images[0], args.mask, ReadOptions())
     with console.telling_of_compilation(), console.iterations() as callback:
-        found = tissue(images, options, mask=mask, threads=args.threads, callback=callback)
+        found = tissue(
+            images,
+            options,
+            mask=mask,
+            priors=args.priors,
+            threads=args.threads,
+            callback=callback,
+        )
         found.rows  # noqa: B018 - computed under the bar
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "pack_factors",
     "posterior_rows",
     "statistics_of_rows",
+    "statistics_with_priors",
     "statistics_with_shares",
 ]
 
@@ -148,6 +150,47 @@ def statistics_with_shares(
         sums.log2_likelihood[0] = np.nan
 
     return _summed(rows, mixture, packed, workers, add)
+
+
+def statistics_with_priors(
+    rows: Rows, mixture: Mixture, workers: Workers, maps: NDArray[np.float32]
+) -> Statistics:
+    """One pass of the E-step in which every row has a prior of its own.
+
+    The weights times `maps` (K, N), normalised for each row, take the place of the weights
+    (equation 102 of docs/math.md).
+    """
+    from gmmseg.mixture._kernels import given_pass, posterior_pass
+
+    k = mixture.n_components
+    even = mixture.trusted(
+        np.full(k, 1 / k), mixture.means, mixture.covariances, mixture.covariance_type
+    )
+    packed = pack(even, rows.dtype)
+    own = mixture.weights.astype(rows.dtype)[:, None]
+    foreseen: dict[int, Array] = {}
+
+    def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        space, log2_density = packed.work_space(), np.empty(n, rows.dtype)
+        shares = np.empty((k, n), rows.dtype)
+        posterior_pass(
+            blocks, block, n, packed.logs, packed.parameters, space, 0, shares, log2_density
+        )
+        weights = rows.weights(row, n) if rows.weights(row, n).size else np.ones(n, rows.dtype)
+        prior = own * maps[:, row : row + n]
+        prior /= prior.sum(axis=0)
+        foreseen[row] = (prior * weights).sum(axis=1, dtype=np.float64)
+        shares *= prior
+        total = shares.sum(axis=0)  # not 0: no posterior is less than 2**-90
+        shares *= weights / total
+        sums.log2_likelihood[0] += weights.astype(np.float64) @ (log2_density + np.log2(k * total))
+        given_pass(
+            blocks, block, n, shares, packed.parameters, space, sums.nk, sums.first, sums.second
+        )
+
+    found = _summed(rows, mixture, packed, workers, add)
+    total = np.sum([foreseen[row] for row in sorted(foreseen)], axis=0)
+    return replace(found, foreseen=total * rows.weight_unit)
 
 
 class _Sums(NamedTuple):
