@@ -387,6 +387,20 @@ def affinity_pass(q, mask, edges, ties, field, known, beta, order, work, derivat
         derivatives[i, 1] = -second
 
 
+@kernel
+def pull_pass(q, edges, ties, order, work, out):
+    """What the neighbours of the pixels in the rows in `order` pull with: out like `q`."""
+    for i in range(order.shape[0]):
+        z, y, start, stop = order[i, 0], order[i, 1], order[i, 2], order[i, 3]
+        n = stop - start
+        for k in range(q.shape[0]):
+            pull = work[2, :n]
+            _fill(pull, np.float32(0))
+            _pull_of_rows(q[k], edges, ties, z, y, start, stop, work[0], work[1], pull)
+            _pull_within_row(q[k, z, y], edges, ties[1, 1, 1], z, y, start, stop, pull)
+            _copy(pull, out[k, z, y, start:stop])
+
+
 @inline
 def _squared_differences(guide, z, y, start, stop, dz, dy, dx, out):
     """|x_i - x_j|^2 of the pixels of a row and their neighbours at (dz, dy, dx)."""

@@ -235,6 +235,24 @@ class Lattice:
             moved += sum(float(c.sum(dtype=np.float64)) for c in change)
         return moved / (2 * max(self.n_used_in(rows), 1))
 
+    def pull(self, q: Planes, beta: float) -> Planes:
+        """What its neighbours add to the logarithm of every class in a pixel, in nats; like `q`.
+
+        0 in rows without used pixels.
+        """
+        from gmmseg._smoothing_kernels import pull_pass
+
+        out = np.zeros(q.shape, np.float32)
+        tasks = _cut(self._spans, self._rows_of_a_task)
+        ties = (self._strength(beta) / _LOG2E).astype(np.float32)
+
+        def task(i: int) -> None:
+            work = np.zeros((3, self.shape[2] + 2), np.float32)
+            pull_pass(q, self._edges, ties, tasks[i], work, out)
+
+        self._workers.run(task, len(tasks))
+        return out
+
     def expectations(self, q: Planes, weights: NDArray[np.float64], prior: Prior) -> Expectations:
         """What `prior` expects of every pixel, from its neighbours in `q` and the classes' weights.
 

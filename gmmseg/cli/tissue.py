@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gmmseg._optional import import_optional
 from gmmseg.cli import option_groups as groups
 from gmmseg.cli.bias_options import add_bias, changed_bias
 from gmmseg.cli.console import Console
@@ -92,13 +93,25 @@ def _add_outputs(parser: ArgumentParser) -> None:
         "--naming",
         choices=tuple(NAMINGS),
         default=default.naming,
-        help="fsl: _seg, _pve_0 ...; ants: Segmentation, Posteriors01 ... (default: %(default)s)",
+        help="fsl: _seg, fractions _pve_0 ...; ants: Segmentation, Posteriors01 ... "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--probability-maps",
         dest="probabilities",
         action="store_true",
         help="probability of each tissue: one file of four dimensions",
+    )
+    group.add_argument(
+        "--fractions",
+        action="store_true",
+        help="how much of each tissue is in every voxel, which borders run through: one file of "
+        "four dimensions, and their volumes in the table",
+    )
+    group.add_argument(
+        "--histogram",
+        action="store_true",
+        help="the values and the density of each class, as a picture (extra plot)",
     )
     group.add_argument(
         "--mosaic",
@@ -137,11 +150,15 @@ def run(args: Namespace) -> int:
     outputs = TissueOutputs(
         naming=args.naming,
         probabilities=args.probabilities,
+        fractions=args.fractions,
+        histogram=args.histogram,
         mosaic=args.mosaic,
         corrected=args.corrected,
         model=args.model,
         seg=args.seg,
     )
+    if args.histogram:
+        import_optional("matplotlib")  # told before the work, not after
     options = _options_of(args)
     plan = planned_tissue(_base_of(args, sources[0]), len(options.names), outputs)
     if args.bias_field is not None:
@@ -165,8 +182,12 @@ def run(args: Namespace) -> int:
 
 
 def _options_of(args: Namespace) -> TissueOptions:
-    priors = PriorOptions(weight=args.prior_weight)
-    default = TissueOptions(contrast=args.kind, beta=args.beta, priors=priors)
+    default = TissueOptions(
+        contrast=args.kind,
+        beta=args.beta,
+        priors=PriorOptions(weight=args.prior_weight),
+        fractions=args.fractions or args.naming == "fsl",
+    )
     return replace(default, bias=changed_bias(args, default.bias))
 
 
