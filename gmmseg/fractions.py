@@ -59,7 +59,7 @@ class Mixing:
         return cls(means, covariances[narrowest], np.full(2 * k - 1, 1 / (2 * k - 1)))
 
     def fitted(self, x: NDArray[Any], workers: Workers) -> Mixing:
-        """EM over values (D, n), until no mean moves by a thousandth of the noise (105)."""
+        """EM over values (D, n), until no mean moves by more than `_AT_REST` (equation 106)."""
         at = self
         for _ in range(_MOST_STEPS):
             following = at._step(x, workers)
