@@ -170,7 +170,7 @@ def fractions_of(segmentation: Segmentation, *, threads: int | None = None) -> N
     >>> halves = np.repeat([0.0, 0.0, 0.0, 30.0, 100.0, 100.0], 50)
     >>> scan = halves + rng.normal(0, 2, (60, 300))
     >>> soft = fractions_of(gmmseg.segment(scan, 2, "plain"))
-    >>> soft[30, [20, 175, 280], 1].round(1).tolist()
+    >>> [round(float(share), 1) for share in soft[30, [20, 175, 280], 1]]
     [0.0, 0.3, 1.0]
     """
     seg, model = segmentation, segmentation.model

@@ -9,6 +9,7 @@ import gmmseg
 from gmmseg import EMOptions, FeatureSpec, SegmentOptions, SmoothingOptions
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
+from gmmseg.io import write_png
 from gmmseg.lattice import Lattice, Prior
 from gmmseg.mixture import Mixture
 from gmmseg.mixture._threads import Workers
@@ -298,3 +299,35 @@ def test_threads_do_not_matter(threads):
     one = gmmseg.segment(values, None, options(0.5), priors=maps, threads=2)
     np.testing.assert_array_equal(seg.mixture.means, one.mixture.means)
     np.testing.assert_array_equal(seg.probabilities, one.probabilities)
+
+
+def test_the_command_line_takes_a_file_for_each_class(tmp_path, run):
+    values, truth, maps = stripes()
+    write_png(tmp_path / "stripes.png", values)
+    names = [tmp_path / f"p{j}.png" for j in range(3)]
+    for name, one in zip(names, maps, strict=True):
+        write_png(name, np.rint(255 * one).astype(np.uint8))
+    words = (
+        "segment",
+        tmp_path / "stripes.png",
+        "--preset",
+        "plain",
+        "--json",
+        "-o",
+        tmp_path / "o",
+    )
+    done = run(*words, "--prior-weight", 0.8, "--save-model", "--priors", *names)
+    assert done.status == 0, done.err
+    labels = gmmseg.read_image(tmp_path / "o" / "stripes_labels.png").data[..., 0]
+    assert np.mean(labels == truth + 1) > 0.9
+    model = gmmseg.load_model(tmp_path / "o" / "stripes.gmm.json")
+    assert model.provenance["priors"] == {"weight": 0.8}
+    one = run(*words, "--overwrite", "--priors", names[0])
+    assert one.status == 2
+    assert "or --priors with a file for each class" in one.err
+    high = run(*words, "--overwrite", "--prior-weight", 2, "--priors", *names)
+    assert high.status == 2
+    assert "prior weight must be from 0 to 1, got 2" in high.err
+    box = run(*words, "--overwrite", "--box", "1,1,9,9", "--priors", *names)
+    assert box.status == 1
+    assert "priors exclude hints and a box" in box.err
