@@ -161,36 +161,39 @@ def statistics_with_priors(
     (equation 102 of docs/math.md).
     """
     from gmmseg.mixture._kernels import given_pass, posterior_pass
+    from gmmseg.mixture._prior_kernels import prior_pass
 
     k = mixture.n_components
     even = mixture.trusted(
         np.full(k, 1 / k), mixture.means, mixture.covariances, mixture.covariance_type
     )
     packed = pack(even, rows.dtype)
-    own = mixture.weights.astype(rows.dtype)[:, None]
+    own = mixture.weights.astype(rows.dtype)
     foreseen: dict[int, Array] = {}
 
     def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
-        space, log2_density = packed.work_space(), np.empty(n, rows.dtype)
-        shares = np.empty((k, n), rows.dtype)
+        space, weights = packed.work_space(), rows.weights(row, n)
+        shares, log2_density = np.empty((k, n), rows.dtype), np.empty(n, rows.dtype)
         posterior_pass(
             blocks, block, n, packed.logs, packed.parameters, space, 0, shares, log2_density
         )
-        weights = rows.weights(row, n) if rows.weights(row, n).size else np.ones(n, rows.dtype)
-        prior = own * maps[:, row : row + n]
-        prior /= prior.sum(axis=0)
-        foreseen[row] = (prior * weights).sum(axis=1, dtype=np.float64)
-        shares *= prior
-        total = shares.sum(axis=0)  # not 0: no posterior is less than 2**-90
-        shares *= weights / total
-        sums.log2_likelihood[0] += weights.astype(np.float64) @ (log2_density + np.log2(k * total))
+        foreseen[row], work = np.zeros(k), np.empty((2, n), rows.dtype)
+        prior_pass(
+            shares, log2_density, maps, row, own, weights, work, foreseen[row],
+            sums.log2_likelihood,
+        )  # fmt: skip
         given_pass(
             blocks, block, n, shares, packed.parameters, space, sums.nk, sums.first, sums.second
         )
 
     found = _summed(rows, mixture, packed, workers, add)
     total = np.sum([foreseen[row] for row in sorted(foreseen)], axis=0)
-    return replace(found, foreseen=total * rows.weight_unit)
+    more = float(np.log(k)) * found.weight  # the weights of the densities were 1 / k
+    return replace(
+        found,
+        foreseen=total * rows.weight_unit,
+        log_likelihood=found.log_likelihood + more,
+    )
 
 
 class _Sums(NamedTuple):
