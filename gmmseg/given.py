@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gmmseg.bias import BiasField, estimate_bias
 from gmmseg.bridges.nibabel import from_nibabel, is_nibabel
-from gmmseg.errors import InvalidParameterError
+from gmmseg.errors import AmbiguousAxesError, InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io.data_arrays import image_of_data_array, is_data_array
 from gmmseg.many_images import common_spec
@@ -81,11 +81,22 @@ def as_maps(
         if isinstance(source, np.ndarray | list):
             found.append(np.asarray(source))
             continue
-        axes = "CZYX" if image.ndim == 3 and len(sources) == 1 else None
-        one = as_image(source, None, None, axes if isinstance(source, str | os.PathLike) else None)
+        one = _map_of(source, of_all=image.ndim == 3 and len(sources) == 1)
         check_grids(image, one, "image and prior map")
         found += list(np.moveaxis(one.data, -1, 0))
     return found
+
+
+def _map_of(source: ImageLike, *, of_all: bool) -> Image:
+    """A map, or with `of_all` a volume of maps."""
+    if not of_all or not isinstance(source, str | os.PathLike):
+        return as_image(source, None, None, None)
+    try:
+        return as_image(source, None, None, "CZYX")
+    except (InvalidParameterError, AmbiguousAxesError) as error:
+        raise InvalidDataError(
+            f"priors must be a file for each class, or one of four dimensions: {error}"
+        ) from error
 
 
 def resolved(options: SegmentOptions, images: list[Image], *, fine: bool = False) -> SegmentOptions:

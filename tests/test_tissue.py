@@ -305,6 +305,9 @@ def test_the_command_line_takes_priors(tmp_path, run, scan):
     few = run("tissue", scan, "-o", tmp_path / "d", "--priors", *names[:2])
     assert few.status == 1
     assert "k must be the number of prior maps, 2, got 3" in few.err
+    one = run("tissue", scan, "-o", tmp_path / "d", "--priors", names[0])
+    assert one.status == 1
+    assert "priors must be a file for each class, or one of four dimensions" in one.err
     over = run("tissue", scan, "--priors", *names, "-o", tmp_path / "p", "--bias-field", names[0])
     assert over.status == 2
     assert "is an input" in over.err
