@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gmmseg.opencv import from_bgr
     from gmmseg.options import SegmentOptions
     from gmmseg.pipeline import apply, fit, segment, select_k
+    from gmmseg.priors import PriorOptions
     from gmmseg.regions import RegionOptions
     from gmmseg.segmentation import Segmentation
     from gmmseg.smoothing import SmoothingOptions, smooth
@@ -45,6 +46,7 @@ _HOME = {
     "MergeOptions": "gmmseg.mixture.merging",
     "Mixture": "gmmseg.mixture",
     "Model": "gmmseg.model",
+    "PriorOptions": "gmmseg.priors",
     "ReadOptions": "gmmseg.io",
     "RegionOptions": "gmmseg.regions",
     "SegmentOptions": "gmmseg.options",
@@ -79,6 +81,7 @@ __all__ = [
     "MergeOptions",
     "Mixture",
     "Model",
+    "PriorOptions",
     "ReadOptions",
     "RegionOptions",
     "SegmentOptions",

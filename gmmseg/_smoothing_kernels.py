@@ -334,12 +334,13 @@ def _add_scaled(row, tie, out):
 
 
 @kernel
-def affinity_pass(q, mask, edges, ties, field, beta, order, work, derivatives, shares):
+def affinity_pass(q, mask, edges, ties, field, known, beta, order, work, derivatives, shares):
     """First and second derivatives by `beta` of the log pseudo-likelihood of the rows in `order`.
 
     Sums over the used pixels of row i go to derivatives[i], those of `q` and of what is expected of
     it to shares[i, 0] and shares[i, 1]. `field` (K,) is the log2 of what the classes are worth by
     themselves; `ties` are those of beta = 1, and `beta` is in base 2 (docs/math.md, equation 43).
+    `known` has as much for single pixels, or is of size 0.
     """
     n_classes = q.shape[0]
     buffers, pull, expected = work
@@ -357,8 +358,11 @@ def affinity_pass(q, mask, edges, ties, field, beta, order, work, derivatives, s
             _fill(s, np.float32(0))
             _pull_of_rows(q[k], edges, ties, z, y, start, stop, buffers[0], buffers[1], s)
             _pull_within_row(q[k, z, y], edges, ties[1, 1, 1], z, y, start, stop, s)
+            _fill(e, field[k])
+            if known.size:
+                _add_constant(known[k, z, y, start:stop], field[k], e)
             for j in range(n):
-                e[j] = field[k] + beta * s[j]
+                e[j] += beta * s[j]
                 top[j] = max(top[j], e[j])
         for k in range(n_classes):
             _soften(expected[k, :n], top, total)
@@ -381,6 +385,20 @@ def affinity_pass(q, mask, edges, ties, field, beta, order, work, derivatives, s
             second -= seen[j] * seen[j]
         derivatives[i, 0] = first
         derivatives[i, 1] = -second
+
+
+@kernel
+def pull_pass(q, edges, ties, order, work, out):
+    """What the neighbours of the pixels in the rows in `order` pull with: out like `q`."""
+    for i in range(order.shape[0]):
+        z, y, start, stop = order[i, 0], order[i, 1], order[i, 2], order[i, 3]
+        n = stop - start
+        for k in range(q.shape[0]):
+            pull = work[2, :n]
+            _fill(pull, np.float32(0))
+            _pull_of_rows(q[k], edges, ties, z, y, start, stop, work[0], work[1], pull)
+            _pull_within_row(q[k, z, y], edges, ties[1, 1, 1], z, y, start, stop, pull)
+            _copy(pull, out[k, z, y, start:stop])
 
 
 @inline

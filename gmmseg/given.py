@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from gmmseg.bias import BiasField, estimate_bias
 from gmmseg.bridges.nibabel import from_nibabel, is_nibabel
-from gmmseg.errors import InvalidParameterError
+from gmmseg.errors import AmbiguousAxesError, InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io.data_arrays import image_of_data_array, is_data_array
 from gmmseg.many_images import common_spec
+from gmmseg.modalities import check_grids
 from gmmseg.options import SegmentOptions
 
-__all__ = ["ImageLike", "as_image", "resolved", "without_bias"]
+__all__ = ["ImageLike", "as_image", "as_maps", "resolved", "without_bias"]
 
 #: What the doors take: an Image, an array, or the path of a file.
 ImageLike = Image | ArrayLike | str | os.PathLike[str]
@@ -48,6 +51,52 @@ def as_image(
     if spacing is not None:
         picture = picture.with_spacing(spacing)
     return picture if mask is None else picture.with_mask(mask)
+
+
+def as_maps(
+    given: Sequence[ImageLike] | ImageLike | None, image: Image
+) -> list[NDArray[Any]] | None:
+    """Maps of an image's classes: one array of the image's shape for each.
+
+    Parameters
+    ----------
+    given : list of images, arrays or paths, or one of them
+        One image with a band for each class (of a volume, a file of four dimensions), or an array
+        (classes, ...), is all of them.
+    image : Image
+        On whose grid they must lie.
+
+    Raises
+    ------
+    InvalidDataError
+        When they lie on another grid: nothing is resampled in silence.
+    """
+    if given is None:
+        return None
+    sources: Sequence[Any] = given if isinstance(given, list | tuple) else [given]
+    if len(sources) == 1 and isinstance(sources[0], np.ndarray):
+        sources = list(sources[0])
+    found: list[NDArray[Any]] = []
+    for source in sources:
+        if isinstance(source, np.ndarray | list):
+            found.append(np.asarray(source))
+            continue
+        one = _map_of(source, of_all=image.ndim == 3 and len(sources) == 1)
+        check_grids(image, one, "image and prior map")
+        found += list(np.moveaxis(one.data, -1, 0))
+    return found
+
+
+def _map_of(source: ImageLike, *, of_all: bool) -> Image:
+    """A map, or with `of_all` a volume of maps."""
+    if not of_all or not isinstance(source, str | os.PathLike):
+        return as_image(source, None, None, None)
+    try:
+        return as_image(source, None, None, "CZYX")
+    except (InvalidParameterError, AmbiguousAxesError) as error:
+        raise InvalidDataError(
+            f"priors must be a file for each class, or one of four dimensions: {error}"
+        ) from error
 
 
 def resolved(options: SegmentOptions, images: list[Image], *, fine: bool = False) -> SegmentOptions:

@@ -145,10 +145,14 @@ class Guidance:
         return len(self.labels) // (2 if self.assumed else 1)
 
     @property
-    def n_hinted(self) -> dict[str, int]:
-        """How many pixels are known of each class that has any."""
+    def priors(self) -> None:
+        """There are none beside hints."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How many pixels are known of each class that has any, for the model."""
         labels, counts = np.unique(self.hints[self.hints > 0], return_counts=True)
-        return {str(j): int(n) for j, n in zip(labels, counts, strict=True)}
+        return {"hints": {str(j): int(n) for j, n in zip(labels, counts, strict=True)}}
 
     def of_rows(self, rows: PixelRows) -> tuple[NDArray[Any], NDArray[np.int64] | None, Hints]:
         """Features, counts and hints, or the class assumed, of every pair of a row and a hint."""

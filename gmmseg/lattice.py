@@ -114,6 +114,17 @@ class Lattice:
         self._spans = _spans(self.shape, mask)
         self._phases = _phases(self.shape, self._spans)
         self._edges = np.empty((0, 0, 0, 0), np.uint8)
+        self._known: Planes = np.empty((0, 0, 0, 0), np.float32)
+
+    def know(self, logs: Planes) -> None:
+        """Take what is known of single pixels, whatever their neighbours are, for expectations.
+
+        Parameters
+        ----------
+        logs : ndarray of shape (K, planes, rows, cols), float32
+            log2 of what every class is worth beside its weight, up to a constant for each pixel.
+        """
+        self._known = logs
 
     def weaken(self, guide: Planes, contrast: float) -> None:
         """Weaken ties across edges by ``exp(-contrast |x_i - x_j|^2 / (2 <|x_i - x_j|^2>))``.
@@ -224,6 +235,24 @@ class Lattice:
             moved += sum(float(c.sum(dtype=np.float64)) for c in change)
         return moved / (2 * max(self.n_used_in(rows), 1))
 
+    def pull(self, q: Planes, beta: float) -> Planes:
+        """What its neighbours add to the logarithm of every class in a pixel, in nats; like `q`.
+
+        0 in rows without used pixels.
+        """
+        from gmmseg._smoothing_kernels import pull_pass
+
+        out = np.zeros(q.shape, np.float32)
+        tasks = _cut(self._spans, self._rows_of_a_task)
+        ties = (self._strength(beta) / _LOG2E).astype(np.float32)
+
+        def task(i: int) -> None:
+            work = np.zeros((3, self.shape[2] + 2), np.float32)
+            pull_pass(q, self._edges, ties, tasks[i], work, out)
+
+        self._workers.run(task, len(tasks))
+        return out
+
     def expectations(self, q: Planes, weights: NDArray[np.float64], prior: Prior) -> Expectations:
         """What `prior` expects of every pixel, from its neighbours in `q` and the classes' weights.
 
@@ -244,7 +273,7 @@ class Lattice:
             n = self.shape[2]
             work = np.zeros((6, n + 2), np.float32), *np.empty((2, len(q), n), np.float32)
             affinity_pass(
-                q, self._mask, self._edges, ties, field, beta, tasks[i], work,
+                q, self._mask, self._edges, ties, field, self._known, beta, tasks[i], work,
                 derivatives[i], shares[i],
             )  # fmt: skip
 

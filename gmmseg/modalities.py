@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gmmseg.errors import InvalidDataError
 from gmmseg.image import Image
 
-__all__ = ["foreground", "joined_modalities"]
+__all__ = ["check_grids", "foreground", "joined_modalities"]
 
 #: More zeros than this are no tissue: the head was cut out, or the scanner left the air at 0.
 _MANY_ZEROS = 0.1
@@ -36,7 +36,7 @@ def joined_modalities(images: Sequence[Image]) -> Image:
     """
     first, *others = images
     for other in others:
-        _check_grid(first, other)
+        check_grids(first, other, "the modalities")
     if not others:
         return first
     dtype = np.result_type(*(image.data.dtype for image in images))
@@ -57,14 +57,18 @@ def joined_modalities(images: Sequence[Image]) -> Image:
     )
 
 
-def _check_grid(first: Image, other: Image) -> None:
+def check_grids(first: Image, other: Image, what: str) -> None:
+    """Raise `InvalidDataError` when two images are not of one shape and place, as far as known.
+
+    `what` is what the message calls them.
+    """
     places = first.placement, other.placement
     same = first.shape == other.shape
     if same and places[0] is not None and places[1] is not None:
         same = places[0].agrees_with(places[1])
     if not same:
         raise InvalidDataError(
-            f"the modalities lie on different grids: {_name(first)} is {first.shape} at "
+            f"{what} lie on different grids: {_name(first)} is {first.shape} at "
             f"{places[0]}, {_name(other)} is {other.shape} at {places[1]}. Bring them onto one "
             "grid with a registration program first."
         )

@@ -10,6 +10,7 @@ from gmmseg.hints import BoxOptions
 from gmmseg.mixture.merging import MergeOptions
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
+from gmmseg.priors import PriorOptions
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import SmoothingOptions
 from gmmseg.stability import StabilityOptions
@@ -44,6 +45,8 @@ class SegmentOptions:
         Whether a smooth factor over the image is estimated and removed; off by default.
     stability : StabilityOptions
         How stability is found out where it is asked for.
+    priors : PriorOptions
+        How much prior maps count, where there are any.
     """
 
     features: FeatureSpec = FeatureSpec()
@@ -55,3 +58,4 @@ class SegmentOptions:
     box: BoxOptions = BoxOptions()
     bias: BiasOptions = BiasOptions()
     stability: StabilityOptions = StabilityOptions()
+    priors: PriorOptions = PriorOptions()

@@ -15,7 +15,7 @@ from gmmseg.enlarged import EnlargedSegmentation
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
-from gmmseg.given import ImageLike, as_image, resolved, without_bias
+from gmmseg.given import ImageLike, as_image, as_maps, resolved, without_bias
 from gmmseg.hints import MOST_CLASSES, Guidance, around_box
 from gmmseg.image import Image
 from gmmseg.many_images import common_spec, joined, provenance
@@ -29,6 +29,7 @@ from gmmseg.model import Model
 from gmmseg.options import SegmentOptions
 from gmmseg.pixels import PixelRows, pixel_rows
 from gmmseg.presets import DEFAULT, options_for
+from gmmseg.priors import PriorMaps
 from gmmseg.random_field import fit_field, have_gaps
 from gmmseg.segmentation import Segmentation
 from gmmseg.working_grid import on_working_grid
@@ -59,6 +60,7 @@ def segment(
     mask: ArrayLike | None = None,
     hints: ArrayLike | None = None,
     box: Sequence[int] | None = None,
+    priors: Sequence[ImageLike] | ImageLike | None = None,
     spacing: float | Sequence[float] | None = None,
     axes: str | None = None,
     threads: int | None = None,
@@ -73,7 +75,7 @@ def segment(
         results as DataArrays see `gmmseg.xarrays`.
     k : int or "auto", optional
         Number of classes; "auto" chooses it as `select_k` does. By default the largest class of
-        the hints, 2 for a box, otherwise 3.
+        the hints, 2 for a box, the number of `priors`, otherwise 3.
     options : SegmentOptions or str
         The options, or the name of a preset (`gmmseg.presets`); "auto" chooses one by what the
         image is.
@@ -86,6 +88,11 @@ def segment(
     box : sequence of int, optional
         (x, y, width, height) in pixels, for a volume (x, y, z, width, height, depth): what is
         outside is background, class 1; the object inside becomes class 2.
+    priors : list of images, arrays or paths, or one of them, optional
+        How probable each class is in every pixel, in any unit: an atlas on the grid of the image.
+        One for each class in the order of the labels, which then are not from dark to bright; or
+        one image with a band for each, or an array (classes, ...). ``options.priors`` says how
+        much they count.
     spacing : float or sequence of float, optional
         Size of a pixel along each spatial axis; for areas, position and texture.
     axes : str, optional
@@ -116,13 +123,19 @@ def segment(
     picture = as_image(image, mask, spacing, axes)
     options = options_for(options, picture, boxed=box is not None)
     picture, bias = without_bias(picture, options, threads)
-    guided = hints is not None or box is not None  # by what is known of single pixels
+    guided = hints is not None or box is not None or priors is not None  # pixel by pixel
     options = resolved(options, [picture], fine=guided)
     coarse = on_working_grid(picture, options.features)
-    rows = pixel_rows(coarse, options.features)
-    guidance = Guidance.of(rows, k, hints, box, options.box)
+    maps = as_maps(priors, picture)
+    believed = maps is not None and options.priors.weight > 0
+    rows = pixel_rows(coarse, options.features, distinct=not believed)
+    guidance: Guidance | PriorMaps | None = Guidance.of(rows, k, hints, box, options.box)
+    if maps is not None:
+        if guidance is not None:
+            raise InvalidParameterError("priors exclude hints and a box: give one of them.")
+        guidance = PriorMaps.of(maps, rows, k, options.priors)
     if box is None:
-        k = _DEFAULT_K if k is None else k
+        k = (_DEFAULT_K if maps is None else len(maps)) if k is None else k
         model, messages = model_of_rows([coarse], [rows], k, options, threads, callback, guidance)
     else:
         model, messages = _fit_box(picture, box, options, threads, callback)
@@ -136,6 +149,7 @@ def segment(
         bias=bias,
         _em=options.em,
         _stability=options.stability,
+        _priors=None if guidance is None else guidance.priors,
     )
     return _at_full_size(found, picture)
 
@@ -290,7 +304,7 @@ def model_of_rows(
     options: SegmentOptions,
     threads: int | None,
     callback: Callback | None,
-    guidance: Guidance | None = None,
+    guidance: Guidance | PriorMaps | None = None,
 ) -> tuple[Model, tuple[str, ...]]:
     """The model of all rows, its components in the order of their first feature.
 
@@ -323,7 +337,7 @@ def model_of_rows(
     if selection is not None:
         origin["selection"] = selection.to_dict()
     if guidance is not None:
-        origin["hints"] = guidance.n_hinted
+        origin |= guidance.provenance
     model = Model(
         features=spec,
         feature_names=names,
@@ -347,21 +361,21 @@ def _guided_fit(
     options: SegmentOptions,
     threads: int | None,
     callback: Callback | None,
-    guidance: Guidance,
+    guidance: Guidance | PriorMaps,
 ) -> Fit:
     """The fit under what the user told."""
-    features, counts, hints = guidance.of_rows(rows)
+    features, counts, known = guidance.of_rows(rows)
     fitted = fit_rows(
         features,
         guidance.n_fitted,
         options.em,
         sample_weight=counts,
         metric=_metric(spec, image),
-        hints=None if guidance.assumed else hints,
+        known=None if guidance.assumed else known,
         threads=threads,
         callback=callback,
     )
-    if guidance.assumed:
+    if isinstance(guidance, Guidance) and guidance.assumed:
         return replace(fitted, mixture=guidance.divided(fitted.mixture, rows))
     return fitted
 
@@ -387,7 +401,9 @@ def _fit_box(
     return model_of_rows([near], [rows], guidance.n_fitted, options, threads, callback, guidance)
 
 
-def _ordered(mixture: Mixture, guidance: Guidance | None) -> tuple[Mixture, Guidance | None]:
+def _ordered(
+    mixture: Mixture, guidance: Guidance | PriorMaps | None
+) -> tuple[Mixture, Guidance | PriorMaps | None]:
     """Components in the order of their first feature, but for what the user told."""
     if guidance is not None:
         return guidance.ordered(mixture)
@@ -401,17 +417,17 @@ def _refitted(
     options: SegmentOptions,
     threads: int | None,
     callback: Callback | None,
-    guidance: Guidance | None,
+    guidance: Guidance | PriorMaps | None,
 ) -> Model:
     """The model after EM in which pixels look at their neighbours."""
-    hints = None if guidance is None else guidance.hints
+    hints, priors = (None, None) if guidance is None else (guidance.hints, guidance.priors)
     em, learn = options.em, True
     if guidance is not None and guidance.assumed:  # outside says nothing of what is inside
         learn = False
         em = replace(em, max_iter=options.box.iterations)
     found = fit_field(
-        images, rows, model, em, hints=hints, learn_weights=learn, threads=threads,
-        callback=callback,
+        images, rows, model, em, hints=hints, priors=priors, learn_weights=learn,
+        threads=threads, callback=callback,
     )  # fmt: skip
     mixture, guidance = _ordered(found.mixture, guidance)
     field = {"beta": found.beta, "n_iter": found.n_iter, "converged": found.converged}

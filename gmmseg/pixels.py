@@ -228,11 +228,11 @@ def _in_parts(
     return found
 
 
-def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
+def pixel_rows(image: Image, spec: FeatureSpec, *, distinct: bool = True) -> PixelRows:
     """Rows of features of the used pixels.
 
     Where features depend on the pixel's own value alone and there is a small table of values,
-    they are computed once for each distinct value.
+    they are computed once for each distinct value, unless `distinct` is False.
 
     Raises
     ------
@@ -241,7 +241,8 @@ def pixel_rows(image: Image, spec: FeatureSpec) -> PixelRows:
     """
     spec = spec.resolve(image)
     valid = spec.valid(image)
-    return rows_of_values(used_values(image, spec, valid), image, spec, valid)
+    values = used_values(image, spec, valid)
+    return rows_of_values(values, image, spec, valid, distinct=distinct)
 
 
 def rows_of_values(

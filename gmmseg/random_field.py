@@ -25,6 +25,7 @@ from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import Frame, Rows
 from gmmseg.mixture.statistics import Statistics
 from gmmseg.pixels import PixelRows
+from gmmseg.priors import PriorMaps
 from gmmseg.smoothing import Smoothed, first_prior, learnt_prior, pin, relax
 from gmmseg.used_pixels import box_around
 
@@ -46,13 +47,15 @@ def smooth_image(
     model: Model,
     *,
     hints: NDArray[Any] | None = None,
+    priors: PriorMaps | None = None,
     counted: slice | None = None,
     threads: int | None = None,
 ) -> Smoothed:
     """The posterior of the classes under `model`, smoothed as the model says.
 
     `hints` are the classes of some pixels (0 = not known), of the image's shape: those are
-    certain. `counted` are the rows of a flat image whose moves are told.
+    certain. `priors` are what the classes are worth in each pixel beside their weights. `counted`
+    are the rows of a flat image whose moves are told.
 
     Returns
     -------
@@ -73,6 +76,10 @@ def smooth_image(
         if options.contrast:
             lattice.weaken(rows.planes(_guide(rows, model, image.ndim)), options.contrast)
         unary = rows.planes(odds)
+        if priors is not None:
+            logs = priors.logs(rows)
+            lattice.know(logs)
+            unary += logs
         pin(unary, hints)
         return relax(lattice, unary, options, weights, rows=counted)
 
@@ -153,6 +160,7 @@ def fit_field(
     em: EMOptions,
     *,
     hints: NDArray[Any] | None = None,
+    priors: PriorMaps | None = None,
     learn_weights: bool = True,
     threads: int | None = None,
     callback: Callback | None = None,
@@ -168,7 +176,7 @@ def fit_field(
     what the neighbours say, and classes die out. The weights are learnt with beta. Among the
     components of one class the shares of its pixels are weights (equation 63).
 
-    `hints` are the classes of some pixels of a single image, as in `smooth_image`. Without
+    `hints` and `priors` are of a single image, as in `smooth_image`. Without
     `learn_weights` the classes keep the weights that they have.
     """
     if have_gaps(rows):
@@ -183,7 +191,7 @@ def fit_field(
     n_iter, converged = 0, False
     with Workers(threads) as workers:
         hidden = [
-            _HiddenField(*pair, model, frame, workers, hints)
+            _HiddenField(*pair, model, frame, workers, hints, priors)
             for pair in zip(images, rows, strict=True)
         ]
         prior = first_prior(options, model.k)
@@ -245,6 +253,7 @@ class _HiddenField:
         frame: Frame,
         workers: Workers,
         hints: NDArray[Any] | None,
+        priors: PriorMaps | None,
     ) -> None:
         options = model.smoothing
         box = (slice(None),) * image.ndim if rows.valid is None else box_around(rows.valid)
@@ -267,6 +276,10 @@ class _HiddenField:
             self._lattice.weaken(np.ascontiguousarray(guide), options.contrast)
         self._labels = None if model.in_order else model.labels
         self._hints = None if hints is None else hints[box]
+        self._known: NDArray[np.float32] | None = None
+        if priors is not None:
+            self._known = np.ascontiguousarray(priors.logs(rows)[here])
+            self._lattice.know(self._known)
         self._odds = np.empty((model.mixture.n_components, *self._lattice.shape), np.float32)
         self._unary = self._odds
         self._hard = options.method == "icm"
@@ -280,6 +293,8 @@ class _HiddenField:
             self._unary = _of_classes(self._odds, self._labels)
             for label, odds in zip(self._labels, self._odds, strict=True):
                 odds -= self._unary[label - 1]
+        if self._known is not None:
+            self._unary += self._known
         pin(self._unary, self._hints)
 
     def under(self, mixture: Mixture) -> tuple[Lattice, NDArray[np.float32]]:

@@ -24,6 +24,7 @@ from gmmseg.mixture.options import EMOptions
 from gmmseg.model import Model
 from gmmseg.opencv import cut_out, grabcut_codes
 from gmmseg.pixels import PixelRows
+from gmmseg.priors import PriorMaps
 from gmmseg.random_field import smooth_image, within_classes
 from gmmseg.regions import as_map, clean_labels, connected_regions, merge_regions
 from gmmseg.smoothing import Smoothed, most_probable
@@ -66,6 +67,7 @@ class Segmentation:
     bias: BiasField | None = None
     _em: EMOptions | None = None  # how the model was fitted to this image, if it was
     _stability: StabilityOptions = StabilityOptions()
+    _priors: PriorMaps | None = None
 
     @property
     def k(self) -> int:
@@ -78,11 +80,19 @@ class Segmentation:
 
     @cached_property
     def smoothed(self) -> Smoothed | None:
-        """The smoothed posterior and its beta; None where every pixel stands for itself."""
-        if not self.model.smoothing.is_on:
+        """The smoothed posterior and its beta; None where every pixel stands for itself.
+
+        With prior maps there is one in any case: a pixel's posterior is then not that of its value.
+        """
+        if not self.model.smoothing.is_on and self._priors is None:
             return None
         return self._smoothed or smooth_image(
-            self.image, self._rows, self.model, hints=self._hints, threads=self._threads
+            self.image,
+            self._rows,
+            self.model,
+            hints=self._hints,
+            priors=self._priors,
+            threads=self._threads,
         )
 
     @cached_property
@@ -292,7 +302,7 @@ class Segmentation:
             )
         models = refitted_models(
             self.model, self._rows, self._em, self._stability, hints=self._hints,
-            threads=self._threads,
+            priors=self._priors, threads=self._threads,
         )  # fmt: skip
 
         def labels() -> Iterator[NDArray[Any]]:
@@ -476,7 +486,7 @@ class Segmentation:
 
     def _smoothing_found(self) -> dict[str, Any] | None:
         found = self.smoothed
-        if found is None:
+        if found is None or not self.model.smoothing.is_on:
             return None
         return {"beta": found.beta, "sweeps": found.n_sweeps, "converged": found.converged}
 

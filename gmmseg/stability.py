@@ -15,8 +15,10 @@ from gmmseg.errors import InvalidParameterError
 from gmmseg.mixture.em import fit_rows
 from gmmseg.mixture.hinted import Hints
 from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.prior_rows import Beliefs
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows
+from gmmseg.priors import PriorMaps
 
 __all__ = ["Stability", "StabilityOptions", "refitted_models"]
 
@@ -117,6 +119,7 @@ def refitted_models(
     options: StabilityOptions,
     *,
     hints: NDArray[Any] | None = None,
+    priors: PriorMaps | None = None,
     threads: int | None = None,
 ) -> Iterator[Model]:
     """The model refitted to every block once, then to blocks drawn with replacement.
@@ -134,6 +137,8 @@ def refitted_models(
         How it was fitted.
     options : StabilityOptions
     hints : ndarray of int of the image's shape, optional
+    priors : PriorMaps, optional
+        What was known of the pixels.
     threads : int, optional
 
     Yields
@@ -143,11 +148,16 @@ def refitted_models(
     """
     rng = np.random.default_rng(options.rng)
     pixels = _sample(rows, rng)
-    features = rows.features[rows.numbers.ravel()[pixels]]
+    numbers = rows.numbers.ravel()[pixels].astype(np.intp)
+    features = rows.features[numbers]
     blocks = _blocks(pixels, rows.shape, options.blocks)
     n_blocks = int(blocks.max()) + 1
     em = replace(em, covariance_type=model.mixture.covariance_type, gap=0.0)
-    known = None if hints is None else Hints(hints.ravel()[pixels], model.labels)
+    known: Hints | Beliefs | None = None
+    if hints is not None:
+        known = Hints(hints.ravel()[pixels], model.labels)
+    elif priors is not None:
+        known = priors.of_rows(rows)[2].of(numbers)
     once = np.ones(n_blocks)
     drawn = (
         np.bincount(rng.integers(n_blocks, size=n_blocks), minlength=n_blocks)
@@ -160,7 +170,7 @@ def refitted_models(
             em,
             sample_weight=times[blocks] * (rows.n_pixels / len(pixels)),
             start=model.mixture,
-            hints=known,
+            known=known,
             threads=threads,
         )
         yield replace(model, mixture=fitted.mixture)

@@ -16,12 +16,14 @@ from gmmseg._files import printable
 from gmmseg.area import in_millilitres
 from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions
 from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.fractions import fractions_of
 from gmmseg.image import Image
 from gmmseg.mixture.em import Callback
 from gmmseg.modalities import foreground, joined_modalities
 from gmmseg.options import SegmentOptions
 from gmmseg.pipeline import ImageLike, as_image, segment
 from gmmseg.presets import options_for
+from gmmseg.priors import PriorOptions
 from gmmseg.segmentation import Segmentation
 
 __all__ = ["CONTRASTS", "Tissue", "TissueOptions", "TissueRow", "tissue"]
@@ -45,13 +47,19 @@ class TissueOptions:
         How the bias field is estimated.
     beta : float or "auto", optional
         What a neighbour of the same tissue is worth, in place of the preset's.
+    priors : PriorOptions
+        How much prior maps count, where there are any.
+    fractions : bool
+        Whether volumes by the fractions of voxels are measured, too.
     segmentation : SegmentOptions, optional
-        By default those of the preset "mri"; their bias field is not looked at.
+        By default those of the preset "mri"; bias field and priors in them are not looked at.
     """
 
     contrast: str = "t1"
     bias: BiasOptions = BiasOptions(smoothness=USUAL_SMOOTHNESS)
     beta: float | str | None = None
+    priors: PriorOptions = PriorOptions()
+    fractions: bool = False
     segmentation: SegmentOptions | None = None
 
     def __post_init__(self) -> None:
@@ -63,7 +71,7 @@ class TissueOptions:
         smoothing = options.smoothing
         if self.beta is not None:
             smoothing = replace(smoothing, beta=self.beta)
-        return replace(options, bias=self.bias, smoothing=smoothing)
+        return replace(options, bias=self.bias, smoothing=smoothing, priors=self.priors)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,6 +96,8 @@ class TissueRow:
         The sum of the probabilities, as a volume: voxels on borders count in part.
     ml_interval : tuple of float, or None
         Volumes of the voxels that are of this tissue with a probability of .975 and of .025.
+    ml_fractions : float or None
+        The sum of what the voxels have of the tissue, as a volume; None where not asked for.
     mean : tuple of float
         Of every modality, after the bias field was taken out.
     """
@@ -98,6 +108,7 @@ class TissueRow:
     ml: float | None
     ml_expected: float | None
     ml_interval: tuple[float, float] | None
+    ml_fractions: float | None
     mean: tuple[float, ...]
 
 
@@ -113,11 +124,14 @@ class Tissue:
         Of the labels 1, 2, 3.
     mask_note : str
         How the mask was found where none was given; otherwise empty.
+    measures_fractions : bool
+        Whether `rows` have volumes by fractions.
     """
 
     segmentation: Segmentation
     names: tuple[str, ...]
     mask_note: str = ""
+    measures_fractions: bool = False
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -130,12 +144,23 @@ class Tissue:
         return self.segmentation.probabilities
 
     @cached_property
+    def fractions(self) -> NDArray[np.float32]:
+        """What every voxel has of each tissue, the volume's shape and (3,): `fractions_of`.
+
+        A probability tells how sure a voxel's tissue is, a fraction how much of it is there.
+        """
+        return fractions_of(self.segmentation, threads=self.segmentation._threads)
+
+    @cached_property
     def rows(self) -> tuple[TissueRow, ...]:
         """One row for each tissue."""
         seg = self.segmentation
         spacing = seg.image.spacing
         ml = None if spacing is None else in_millilitres(spacing, seg.image.unit)
-        expected, sure, possible = self._counts()
+        expected, sure, possible = self._sums
+        parts: Any = [None] * len(self.names)
+        if ml is not None and self.measures_fractions:
+            parts = self.fractions.sum(axis=(0, 1, 2), dtype=np.float64) * ml
         return tuple(
             TissueRow(
                 label=row.label,
@@ -144,12 +169,19 @@ class Tissue:
                 ml=None if ml is None else row.pixels * ml,
                 ml_expected=None if ml is None else float(expected[j]) * ml,
                 ml_interval=None if ml is None else (float(sure[j]) * ml, float(possible[j]) * ml),
+                ml_fractions=None if parts[j] is None else float(parts[j]),
                 mean=row.mean,
             )
             for j, (row, name) in enumerate(zip(seg.table, self.names, strict=True))
         )
 
-    def _counts(self) -> NDArray[np.float64]:
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The share of each tissue, by the sum of its probabilities."""
+        return np.asarray(self._sums[0] / self._sums[0].sum())
+
+    @cached_property
+    def _sums(self) -> NDArray[np.float64]:
         """Sum of the probabilities, sure voxels, possible voxels, of every tissue (3, k)."""
         from gmmseg._class_kernels import share_pass
 
@@ -178,6 +210,7 @@ class Tissue:
                     "ml": row.ml,
                     "ml_expected": row.ml_expected,
                     "ml_interval": None if row.ml_interval is None else list(row.ml_interval),
+                    "ml_fractions": row.ml_fractions,
                     "mean": [None if np.isnan(m) else m for m in row.mean],
                 }
                 for row in self.rows
@@ -189,12 +222,15 @@ class Tissue:
 
     def summary(self) -> str:
         """The table for people."""
-        lines = ["label  tissue    voxels       ml  expected  interval"]
+        by_parts = self.measures_fractions
+        title = " fractions" if by_parts else ""
+        lines = [f"label  tissue    voxels       ml  expected{title}  interval"]
         for row in self.rows:
             volumes = ""
             if row.ml is not None and row.ml_expected is not None and row.ml_interval is not None:
                 low, high = row.ml_interval
-                volumes = f"{row.ml:9.1f} {row.ml_expected:9.1f}  {low:.1f} - {high:.1f}"
+                parts = "" if row.ml_fractions is None else f" {row.ml_fractions:9.1f}"
+                volumes = f"{row.ml:9.1f} {row.ml_expected:9.1f}{parts}  {low:.1f} - {high:.1f}"
             lines.append(f"{row.label:5}  {row.name:6} {row.voxels:9}{volumes}".rstrip())
         return "\n".join(lines)
 
@@ -204,6 +240,7 @@ def tissue(
     options: TissueOptions = TissueOptions(),
     *,
     mask: ArrayLike | None = None,
+    priors: Sequence[ImageLike] | ImageLike | None = None,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> Tissue:
@@ -217,6 +254,9 @@ def tissue(
     mask : array_like of the volume's shape, optional
         True or non-zero inside the brain. By default what is not 0, or brighter than Otsu's
         threshold; `Tissue.mask_note` tells.
+    priors : list of images, arrays or paths, or one of them, optional
+        Probability maps of the tissues in the order of `TissueOptions.names`, on the same grid, as
+        in `gmmseg.segment`.
     threads, callback
         As in `gmmseg.segment`.
 
@@ -251,9 +291,19 @@ def tissue(
         found, note = foreground(image)
         image = image.with_mask(found)
     seg = segment(
-        image, len(options.names), options.for_image(image), threads=threads, callback=callback
+        image,
+        len(options.names),
+        options.for_image(image),
+        priors=priors,
+        threads=threads,
+        callback=callback,
     )
-    return Tissue(segmentation=seg, names=options.names, mask_note=note)
+    return Tissue(
+        segmentation=seg,
+        names=options.names,
+        mask_note=note,
+        measures_fractions=options.fractions,
+    )
 
 
 def _check_volume(image: Image) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ NAMINGS: dict[str, dict[str, str]] = {
     "gmmseg": {
         "labels": "_labels.nii.gz",
         "probabilities": "_prob.nii.gz",
+        "fractions": "_fractions.nii.gz",
         "sidecar": "_tissue.json",
         "mosaic": "_mosaic.png",
+        "histogram": "_histogram.png",
         "bias": "_bias.nii.gz",
         "corrected": "_corrected.nii.gz",
         "seg": "_seg.dcm",
@@ -35,9 +37,11 @@ NAMINGS: dict[str, dict[str, str]] = {
     },
     "fsl": {
         "labels": "_seg.nii.gz",
-        "probability": "_pve_{0}.nii.gz",
+        "probability": "_prob_{0}.nii.gz",
+        "fraction": "_pve_{0}.nii.gz",
         "sidecar": "_seg.json",
         "mosaic": "_mosaic.png",
+        "histogram": "_histogram.png",
         "bias": "_bias.nii.gz",
         "corrected": "_restore.nii.gz",
         "seg": "_seg.dcm",
@@ -46,8 +50,10 @@ NAMINGS: dict[str, dict[str, str]] = {
     "ants": {
         "labels": "Segmentation.nii.gz",
         "probability": "Posteriors{1:02d}.nii.gz",
+        "fractions": "Fractions.nii.gz",
         "sidecar": "Segmentation.json",
         "mosaic": "Mosaic.png",
+        "histogram": "Histogram.png",
         "bias": "BiasField.nii.gz",
         "corrected": "Corrected.nii.gz",
         "seg": "Segmentation.dcm",
@@ -56,7 +62,19 @@ NAMINGS: dict[str, dict[str, str]] = {
 }
 
 
-_ON_REQUEST = ("probabilities", "mosaic", "bias", "corrected", "model", "seg")
+_ON_REQUEST = (
+    "probabilities",
+    "fractions",
+    "mosaic",
+    "histogram",
+    "bias",
+    "corrected",
+    "model",
+    "seg",
+)
+
+#: What programs write whoever asks, in files of one tissue each.
+_ALWAYS = {"fsl": "fraction", "ants": "probability"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +84,14 @@ class TissueOutputs:
     Attributes
     ----------
     naming : {"gmmseg", "fsl", "ants"}
-        fsl and ants have a probability map for each tissue, as FAST and Atropos write them.
+        fsl has the fractions of each tissue in a file, ants its probabilities, as FAST and Atropos
+        write them.
     probabilities : bool
         Probabilities of all tissues: one file of four dimensions, unless the naming has its own.
+    fractions : bool
+        Fractions of all tissues, in the same way.
+    histogram : bool
+        A picture of the values with the densities of the classes (extra plot).
     mosaic : bool
         A picture of slices.
     bias : bool
@@ -83,6 +106,8 @@ class TissueOutputs:
 
     naming: str = "gmmseg"
     probabilities: bool = False
+    fractions: bool = False
+    histogram: bool = False
     mosaic: bool = True
     bias: bool = False
     corrected: bool = False
@@ -111,8 +136,10 @@ def planned_tissue(base: str | os.PathLike[str], k: int, options: TissueOutputs)
         *(name for name in _ON_REQUEST if getattr(options, name)),
     ]
     plan = {name: names[name] for name in wanted if name in names}
-    if "probability" in names:
-        plan |= {f"probability_{j}": names["probability"].format(j - 1, j) for j in range(1, k + 1)}
+    for one, all_of_them in (("probability", "probabilities"), ("fraction", "fractions")):
+        asked = getattr(options, all_of_them) or _ALWAYS.get(options.naming) == one
+        if one in names and asked:
+            plan |= {f"{one}_{j}": names[one].format(j - 1, j) for j in range(1, k + 1)}
     return {name: Path(f"{os.fspath(base)}{ending}") for name, ending in plan.items()}
 
 
@@ -174,9 +201,30 @@ def _write_probabilities(found: Tissue, path: Path, _: int) -> None:
     _write_volume(found, path, soft, bands=True, name="probability")
 
 
+def _write_fraction(found: Tissue, path: Path, label: int) -> None:
+    _write_volume(found, path, found.fractions[..., label - 1], name=found.names[label - 1])
+
+
+def _write_fractions(found: Tissue, path: Path, _: int) -> None:
+    _write_volume(found, path, found.fractions, bands=True, name="fraction")
+
+
 def _write_mosaic(found: Tissue, path: Path, _: int) -> None:
     image = found.segmentation.image
     write_png(path, mosaic(image, found.labels, n_labels=len(found.names)))
+
+
+def _write_histogram(found: Tissue, path: Path, _: int) -> None:
+    from gmmseg.plots.figure import save_figure  # the extra is needed only here
+    from gmmseg.plots.histogram import plot_histograms
+    from gmmseg.plots.pixels import pixels_of
+
+    model = found.segmentation.model
+    shares = found.shares[np.array(model.labels) - 1]
+    mixture = replace(model.mixture, weights=shares)  # what the bars have of each, however found
+    model = replace(model, mixture=mixture)
+    pixels = pixels_of(model, found.segmentation.image)
+    save_figure(plot_histograms(model, pixels, names=found.names), path, overwrite=True)
 
 
 def _write_model(found: Tissue, path: Path, _: int) -> None:
@@ -207,7 +255,10 @@ _WRITERS: dict[str, Callable[[Tissue, Path, int], None]] = {
     "labels": _write_labels,
     "probability": _write_probability,
     "probabilities": _write_probabilities,
+    "fraction": _write_fraction,
+    "fractions": _write_fractions,
     "mosaic": _write_mosaic,
+    "histogram": _write_histogram,
     "bias": _write_bias,
     "corrected": _write_corrected,
     "model": _write_model,

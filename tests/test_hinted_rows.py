@@ -102,7 +102,7 @@ def test_the_sums_are_those_of_fixed_responsibilities(kind, d, labels):
 def test_hints_everywhere_give_the_moments_of_the_classes(kind):
     X, classes = rows_and_classes(d=3)
     fit = fit_rows(
-        X, 3, EMOptions(covariance_type=kind, reg_covar=0.0), hints=Hints(classes, (1, 2, 3))
+        X, 3, EMOptions(covariance_type=kind, reg_covar=0.0), known=Hints(classes, (1, 2, 3))
     )
     parts = [X[classes == j] for j in (1, 2, 3)]
     shares = np.array([len(part) for part in parts]) / len(X)
@@ -124,7 +124,7 @@ def test_the_likelihood_of_rows_and_hints_never_falls(seed, share, prior):
     X, classes = rows_and_classes(n=300, seed=seed, spread=2.0)
     given_hints = some(classes, share, seed)
     options = EMOptions(tol=1e-7, max_iter=300, prior=prior)
-    fit = fit_rows(X, 4, options, hints=Hints(given_hints, (1, 2, 3, 4)))
+    fit = fit_rows(X, 4, options, known=Hints(given_hints, (1, 2, 3, 4)))
     assert (np.diff(fit.history) > -1e-9).all()
     if prior == 0:
         logs = expected_responsibilities(X, fit.mixture, Hints(given_hints, (1, 2, 3, 4)))[1]
@@ -135,9 +135,9 @@ def test_other_numbers_of_the_classes_give_other_numbers_and_nothing_else():
     X, classes = rows_and_classes(n=2000)
     hints = some(classes, 0.05)
     options = EMOptions(tol=1e-10, max_iter=500)
-    one = fit_rows(X, 3, options, hints=Hints(hints, (1, 2, 3))).mixture
+    one = fit_rows(X, 3, options, known=Hints(hints, (1, 2, 3))).mixture
     new = np.array([0, 3, 1, 2])
-    other = fit_rows(X, 3, options, hints=Hints(new[hints], (1, 2, 3))).mixture
+    other = fit_rows(X, 3, options, known=Hints(new[hints], (1, 2, 3))).mixture
     order = new[1:] - 1
     np.testing.assert_allclose(other.means[order], one.means, atol=1e-6)
     np.testing.assert_allclose(other.weights[order], one.weights, atol=1e-7)
@@ -146,7 +146,7 @@ def test_other_numbers_of_the_classes_give_other_numbers_and_nothing_else():
 def test_a_component_is_the_class_of_its_hints_and_others_are_free():
     X, classes = rows_and_classes(n=3000, k=4, seed=3, spread=9.0)
     hints = np.where((classes == 2) & (np.arange(len(X)) < 200), 3, 0)
-    mixture = fit_rows(X, 4, EMOptions(), hints=Hints(hints, (1, 2, 3, 4))).mixture
+    mixture = fit_rows(X, 4, EMOptions(), known=Hints(hints, (1, 2, 3, 4))).mixture
     np.testing.assert_allclose(mixture.means[2], X[classes == 2].mean(axis=0), atol=0.2)
     found = mixture.predict(X) + 1
     for j in range(1, 5):
@@ -160,9 +160,9 @@ def test_counts_equal_repeated_rows():
     hints = rng.integers(0, 3, 400) * (rng.random(400) < 0.2)
     counts = rng.integers(1, 5, 400)
     options = EMOptions(tol=1e-9, max_iter=400)
-    one = fit_rows(X, 2, options, sample_weight=counts, hints=Hints(hints, (1, 2)))
+    one = fit_rows(X, 2, options, sample_weight=counts, known=Hints(hints, (1, 2)))
     many = fit_rows(
-        np.repeat(X, counts, axis=0), 2, options, hints=Hints(np.repeat(hints, counts), (1, 2))
+        np.repeat(X, counts, axis=0), 2, options, known=Hints(np.repeat(hints, counts), (1, 2))
     )
     assert one.log_likelihood == pytest.approx(many.log_likelihood, rel=1e-6)
     np.testing.assert_allclose(one.mixture.means, many.mixture.means, atol=5e-3)
@@ -174,13 +174,13 @@ def test_rows_with_gaps_may_have_hints(kind):
     missing = np.random.default_rng(4).random(X.shape) < 0.15
     gapped = np.where(missing, np.nan, X)
     few = Hints(some(classes), (1, 2, 3))
-    fit = fit_rows(gapped, 3, EMOptions(covariance_type=kind), hints=few)
+    fit = fit_rows(gapped, 3, EMOptions(covariance_type=kind), known=few)
     assert (np.diff(fit.history) > -1e-9).all()
     for j in (1, 2, 3):
         np.testing.assert_allclose(fit.mixture.means[j - 1], X[classes == j].mean(0), atol=0.3)
     some_row = ~missing.all(axis=1)
     all_hints = Hints(classes, (1, 2, 3))
-    whole = fit_rows(gapped, 3, EMOptions(covariance_type=kind, tol=1e-9), hints=all_hints)
+    whole = fit_rows(gapped, 3, EMOptions(covariance_type=kind, tol=1e-9), known=all_hints)
     shares = np.bincount(classes[some_row])[1:] / some_row.sum()
     np.testing.assert_allclose(whole.mixture.weights, shares, rtol=1e-9)
 
@@ -188,7 +188,7 @@ def test_rows_with_gaps_may_have_hints(kind):
 def test_the_result_does_not_depend_on_threads():
     X, classes = rows_and_classes(n=100_000)
     hints = Hints(some(classes, 0.2), (1, 2, 3))
-    one, two = (fit_rows(X, 3, EMOptions(), hints=hints, threads=n).mixture for n in (1, 2))
+    one, two = (fit_rows(X, 3, EMOptions(), known=hints, threads=n).mixture for n in (1, 2))
     np.testing.assert_array_equal(one.means, two.means)
     np.testing.assert_array_equal(one.covariances, two.covariances)
 
@@ -200,13 +200,13 @@ def test_a_sample_keeps_every_hint():
     hints[::40_000] = classes[::40_000]
     hints[:3] = [1, 2, 3]
     classes[:3] = [1, 2, 3]
-    fit = fit_rows(X.astype(np.float32), 3, EMOptions(), hints=Hints(hints, (1, 2, 3)))
+    fit = fit_rows(X.astype(np.float32), 3, EMOptions(), known=Hints(hints, (1, 2, 3)))
     assert fit.certificate is not None
-    exact = fit_rows(X.astype(np.float32), 3, EMOptions(gap=0.0), hints=Hints(hints, (1, 2, 3)))
+    exact = fit_rows(X.astype(np.float32), 3, EMOptions(gap=0.0), known=Hints(hints, (1, 2, 3)))
     assert fit.log_likelihood / len(X) == pytest.approx(exact.log_likelihood / len(X), abs=1e-3)
 
 
 def test_a_free_class_needs_rows_without_a_hint():
     X, classes = rows_and_classes()
     with pytest.raises(InvalidDataError, match=r"every row has a hint, but of 1 of the 4 comp"):
-        fit_rows(X, 4, EMOptions(), hints=Hints(classes, (1, 2, 3, 4)))
+        fit_rows(X, 4, EMOptions(), known=Hints(classes, (1, 2, 3, 4)))

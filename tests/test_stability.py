@@ -116,6 +116,19 @@ def test_hints_stay():
     assert np.mean(bright == 1) > 0.8
 
 
+def test_prior_maps_are_known_to_the_refits():
+    """The classes are those of the maps, and what the maps settle is stable."""
+    maps = np.full((2, 60, 80), 0.5)
+    maps[:, :, :20], maps[:, :, 60:] = [[[0.02]], [[0.98]]], [[[0.98]], [[0.02]]]
+    mask = np.ones((60, 80), bool)
+    mask[:7] = False
+    noisy = picture(apart=4.0)  # too close to be told apart without
+    plain = gmmseg.segment(noisy, 2, PLAIN, mask=mask)
+    seg = gmmseg.segment(noisy, options=PLAIN, priors=list(maps), mask=mask)
+    assert np.mean(seg.labels[7:, :20] == 2) > 0.9
+    assert np.nanmean(seg.stability[:, 60:]) > np.nanmean(plain.stability[:, 60:])
+
+
 @pytest.mark.parametrize("preset", ["photo", "microscopy", "satellite", "mri"])
 def test_the_refits_go_the_whole_way_of_every_preset(preset):
     seg = gmmseg.segment(picture((48, 64)), 2, preset)

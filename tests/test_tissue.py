@@ -205,6 +205,11 @@ def test_names_of_pipelines():
         "sub1_seg.nii.gz", "sub1_seg.json", "sub1_mosaic.png",
         "sub1_pve_0.nii.gz", "sub1_pve_1.nii.gz", "sub1_pve_2.nii.gz",
     ]  # fmt: skip
+    both = TissueOutputs(naming="fsl", probabilities=True, mosaic=False, histogram=True)
+    assert [path.name for path in planned_tissue("s", 2, both).values()] == [
+        "s_seg.nii.gz", "s_seg.json", "s_histogram.png",
+        "s_prob_0.nii.gz", "s_prob_1.nii.gz", "s_pve_0.nii.gz", "s_pve_1.nii.gz",
+    ]  # fmt: skip
     ants = planned_tissue("sub1_", 2, TissueOutputs(naming="ants", mosaic=False))
     assert [path.name for path in ants.values()] == [
         "sub1_Segmentation.nii.gz", "sub1_Segmentation.json",
@@ -253,6 +258,59 @@ def test_the_command_line_names_as_others_do(tmp_path, run, scan, naming, first)
     assert run("tissue", scan, *words).status == 0
     assert (tmp_path / first).exists()
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_what_fsl_calls_pve_are_fractions(tmp_path, run, scan):
+    words = ("--no-bias", "--no-mosaic", "--naming", "fsl", "-o", tmp_path / "sub", "--json")
+    done = run("tissue", scan, *words)
+    found = tissue(scan, PLAIN)
+    for j in range(3):
+        written = np.asarray(nibabel.load(tmp_path / f"sub_pve_{j}.nii.gz").dataobj)
+        np.testing.assert_allclose(written.T, found.fractions[..., j], atol=1e-6)
+    told = json.loads(done.out)["tissues"]
+    volumes = found.fractions.sum(axis=(0, 1, 2)) * 0.015
+    assert [row["ml_fractions"] for row in told] == pytest.approx(volumes.tolist(), rel=1e-5)
+    assert "fractions" in done.err
+    assert found.rows[0].ml_fractions is None
+
+
+def test_fractions_and_a_histogram_on_request(tmp_path, run, scan):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    done = run("tissue", scan, "--no-bias", "--fractions", "--histogram", "-o", f"{out}/")
+    assert done.status == 0, done.err
+    parts = nibabel.load(out / "T1_fractions.nii.gz")
+    assert parts.shape == (*nibabel.load(scan).shape, 3)
+    sums = np.asarray(parts.dataobj).sum(axis=-1).T
+    np.testing.assert_allclose(sums, head()[1] > 0, atol=1e-5)
+    assert (out / "T1_histogram.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_line_takes_priors(tmp_path, run, scan):
+    truth = head()[1]
+    maps = [(truth == j).astype(np.float32) for j in (1, 2, 3)]
+    names = [saved(tmp_path / f"p{j}.nii.gz", one) for j, one in enumerate(maps)]
+    four = np.stack([one.T for one in maps], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(four, AFFINE), tmp_path / "p.nii.gz")
+    shared = ("--no-bias", "--no-mosaic", "--prior-weight", 1)
+    for priors, out in (names, "a"), ([tmp_path / "p.nii.gz"], "b"):
+        done = run("tissue", scan, *shared, "-o", f"{tmp_path / out}/", "--priors", *priors)
+        assert done.status == 0, done.err
+        labels = np.asarray(nibabel.load(tmp_path / out / "T1_labels.nii.gz").dataobj)
+        np.testing.assert_array_equal(labels.T, truth)
+    same = ("--axes", "ZYX", "--preset", "plain", "--no-overlay", "--prior-weight", 1)
+    mask = saved(tmp_path / "m.nii.gz", (truth > 0).astype(np.uint8))
+    done = run("segment", scan, "--mask", mask, *same, "-o", tmp_path / "c", "--priors", *names)
+    assert done.status == 0, done.err
+    few = run("tissue", scan, "-o", tmp_path / "d", "--priors", *names[:2])
+    assert few.status == 1
+    assert "k must be the number of prior maps, 2, got 3" in few.err
+    one = run("tissue", scan, "-o", tmp_path / "d", "--priors", names[0])
+    assert one.status == 1
+    assert "priors must be a file for each class, or one of four dimensions" in one.err
+    over = run("tissue", scan, "--priors", *names, "-o", tmp_path / "p", "--bias-field", names[0])
+    assert over.status == 2
+    assert "is an input" in over.err
 
 
 def test_the_command_line_takes_modalities_and_masks(tmp_path, run, scan):

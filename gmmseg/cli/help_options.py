@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, _ArgumentGroup
 
 from gmmseg.cli.values import comma_separated, positive_integer
 from gmmseg.hints import BoxOptions
+from gmmseg.priors import PriorOptions
 
-__all__ = ["add_hints"]
+__all__ = ["add_hints", "add_priors"]
 
 
 def add_hints(parser: ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def add_hints(parser: ArgumentParser) -> None:
         help="left, top, width and height in pixels of a box around an object (X,Y,Z,W,H,D in a "
         "volume): outside is background, class 1; the object becomes class 2",
     )
+    add_priors(group)
     default = BoxOptions()
     group.add_argument(
         "--gaussians",
@@ -50,4 +52,24 @@ def add_hints(parser: ArgumentParser) -> None:
         type=positive_integer,
         default=default.iterations,
         help="with --box: most iterations of fit and field together (default: %(default)s)",
+    )
+
+
+def add_priors(group: ArgumentParser | _ArgumentGroup) -> None:
+    """Prior maps, and `PriorOptions`."""
+    group.add_argument(
+        "--priors",
+        metavar="FILE",
+        nargs="+",
+        help="how probable each class is in every pixel, on the same grid and in any unit: a file "
+        "for each class, in the order of the labels, or one with a band for each (a volume of four "
+        "dimensions)",
+    )
+    group.add_argument(
+        "--prior-weight",
+        metavar="W",
+        type=float,
+        default=PriorOptions().weight,
+        help="with --priors: how much they count, from 0 (not at all) to 1 (as probabilities: "
+        "where one is 0, its class cannot be) (default: %(default)s)",
     )

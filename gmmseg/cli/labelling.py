@@ -272,7 +272,7 @@ def _outputs_of(args: Namespace, inputs: Sequence[Input]) -> OutputOptions:
 def _files_read(source: Input, args: Namespace) -> list[Path]:
     files = [] if source.path is None else source.words
     words: list[Any] = [*files, args.mask, getattr(args, "model_used", None)]
-    words.append(getattr(args, "hints", None))
+    words += [getattr(args, "hints", None), *(getattr(args, "priors", None) or ())]
     return [Path(word) for word in words if word is not None]
 
 

@@ -61,6 +61,7 @@ def run(args: Namespace) -> int:
             options(image),
             hints=hints,
             box=args.box,
+            priors=args.priors,
             threads=args.threads,
             callback=callback,
         ),
@@ -84,6 +85,9 @@ def _most_classes(args: Namespace, hints: NDArray[Any] | None) -> int:
         return max(1, int(hints.max()))
     if args.box is not None:
         return OBJECT
+    if args.priors is not None and len(args.priors) > 1:
+        return len(args.priors)
     raise InvalidParameterError(
-        "the number of classes is missing: give -k K (or -k auto), --hints FILE, or --box X,Y,W,H."
+        "the number of classes is missing: give -k K (or -k auto), --hints FILE, --box X,Y,W,H, or "
+        "--priors with a file for each class."
     )

@@ -27,6 +27,7 @@ from gmmseg.mixture.options import CRITERIA, EMOptions
 from gmmseg.mixture.seeding import STARTS
 from gmmseg.mixture.selection import SELECT_BY, SelectOptions
 from gmmseg.presets import DEFAULT, PRESET_NAMES, ChangedPreset
+from gmmseg.priors import PriorOptions
 from gmmseg.regions import RegionOptions
 from gmmseg.smoothing import METHODS, SmoothingOptions
 from gmmseg.stability import StabilityOptions
@@ -66,6 +67,7 @@ _PARTS: dict[str, type] = {
     "box": BoxOptions,
     "bias": BiasOptions,
     "stability": StabilityOptions,
+    "priors": PriorOptions,
 }
 
 
@@ -73,6 +75,8 @@ def _words(kind: type) -> dict[str, str]:
     """The fields of the options, and under what name the arguments have them."""
     if kind is BiasOptions:
         return {"smoothness": "bias"}
+    if kind is PriorOptions:
+        return {"weight": "prior_weight"}
     words = {field.name: field.name for field in fields(kind)}
     if kind is SmoothingOptions:  # its tolerance shares its name with that of the fit
         words["tol"] = "smooth_tol"

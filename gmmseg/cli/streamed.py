@@ -24,7 +24,7 @@ __all__ = ["Found", "Modeller", "Streamer"]
 Modeller = Callable[[Scene, StreamOptions, Callback], tuple[Model, tuple[str, ...]]]
 
 #: Options that need the whole image at once, and how they are typed.
-_NOT_STREAMED = {"mask": "--mask", "spacing": "--spacing", "hints": "--hints", "box": "--box"}
+_NOT_STREAMED = {name: f"--{name}" for name in ("mask", "spacing", "hints", "box", "priors")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,17 +19,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gmmseg._optional import import_optional
 from gmmseg.cli import option_groups as groups
 from gmmseg.cli.bias_options import add_bias, changed_bias
 from gmmseg.cli.console import Console
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.each import run_each
+from gmmseg.cli.help_options import add_priors
 from gmmseg.cli.inputs import Input, read_mask_of
 from gmmseg.cli.values import number_or_auto
 from gmmseg.errors import InvalidParameterError
 from gmmseg.io import ReadOptions, printable
 from gmmseg.io.dicom_seg import SEG_TYPES
 from gmmseg.outputs import check_outputs
+from gmmseg.priors import PriorOptions
 from gmmseg.tissue import CONTRASTS, Tissue, TissueOptions, tissue
 from gmmseg.tissue_files import NAMINGS, TissueOutputs, planned_tissue, write_tissue
 
@@ -68,6 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=TissueOptions().beta,
         help="what a neighbour of the same tissue is worth, in nats (default: by the image)",
     )
+    add_priors(parser)
     _add_outputs(parser)
     groups.add_threads(parser)
     add_bias(parser)
@@ -89,13 +93,25 @@ def _add_outputs(parser: ArgumentParser) -> None:
         "--naming",
         choices=tuple(NAMINGS),
         default=default.naming,
-        help="fsl: _seg, _pve_0 ...; ants: Segmentation, Posteriors01 ... (default: %(default)s)",
+        help="fsl: _seg, fractions _pve_0 ...; ants: Segmentation, Posteriors01 ... "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--probability-maps",
         dest="probabilities",
         action="store_true",
         help="probability of each tissue: one file of four dimensions",
+    )
+    group.add_argument(
+        "--fractions",
+        action="store_true",
+        help="how much of each tissue is in every voxel, which borders run through: one file of "
+        "four dimensions, and their volumes in the table",
+    )
+    group.add_argument(
+        "--histogram",
+        action="store_true",
+        help="the values and the density of each class, as a picture (extra plot)",
     )
     group.add_argument(
         "--mosaic",
@@ -134,17 +150,22 @@ def run(args: Namespace) -> int:
     outputs = TissueOutputs(
         naming=args.naming,
         probabilities=args.probabilities,
+        fractions=args.fractions,
+        histogram=args.histogram,
         mosaic=args.mosaic,
         corrected=args.corrected,
         model=args.model,
         seg=args.seg,
     )
+    if args.histogram:
+        import_optional("matplotlib")  # told before the work, not after
     options = _options_of(args)
     plan = planned_tissue(_base_of(args, sources[0]), len(options.names), outputs)
     if args.bias_field is not None:
         plan["bias"] = Path(args.bias_field)
     read = [source.path for source in sources if source.path is not None]
-    check_not_an_input(plan.values(), [*read, *([Path(args.mask)] if args.mask else [])])
+    others = [Path(word) for word in (args.mask, *(args.priors or ())) if word]
+    check_not_an_input(plan.values(), [*read, *others])
     check_outputs(plan, overwrite=args.overwrite)
     console = groups.console_of(args)
 
@@ -161,7 +182,12 @@ def run(args: Namespace) -> int:
 
 
 def _options_of(args: Namespace) -> TissueOptions:
-    default = TissueOptions(contrast=args.kind, beta=args.beta)
+    default = TissueOptions(
+        contrast=args.kind,
+        beta=args.beta,
+        priors=PriorOptions(weight=args.prior_weight),
+        fractions=args.fractions or args.naming == "fsl",
+    )
     return replace(default, bias=changed_bias(args, default.bias))
 
 
@@ -181,7 +207,14 @@ def _segmented(
     images = [source.read(ReadOptions()) for source in sources]
     mask = None if args.mask is None else read_mask_of(images[0], args.mask, ReadOptions())
     with console.telling_of_compilation(), console.iterations() as callback:
-        found = tissue(images, options, mask=mask, threads=args.threads, callback=callback)
+        found = tissue(
+            images,
+            options,
+            mask=mask,
+            priors=args.priors,
+            threads=args.threads,
+            callback=callback,
+        )
         found.rows  # noqa: B018 - computed under the bar
     return found
 

@@ -24,6 +24,7 @@ from gmmseg.cli.console import Console
 from gmmseg.cli.values import comma_separated, positive_integer
 from gmmseg.diagnosis import cache_folder
 from gmmseg.feature_spec import FeatureSpec
+from gmmseg.fractions import fractions_of
 from gmmseg.io import printable
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import SelectOptions
@@ -69,7 +70,10 @@ def run(args: Namespace) -> int:
             picture = np.arange(600, dtype=dtype).reshape(20, 30) % 7
             regions = RegionOptions(min_area=3, n_regions=2)
             result = segment(picture, 2, SegmentOptions(smoothing=smoothing, regions=regions))
-            _ = result.labels, result.regions, result.table
+            _ = result.labels, result.regions, result.table, fractions_of(result)
+            dark = np.arange(600).reshape(20, 30) % 7 < 3
+            maps = np.stack([dark, ~dark]) + 0.5
+            _ = segment(picture, 2, SegmentOptions(smoothing=smoothing), priors=maps)
         _ = tissue(_head(), TissueOptions(bias=BiasOptions())).rows  # a field needs a larger head
         result = segment(
             (np.random.default_rng(0).random((80, 90, 3)) * 255).astype(np.uint8), 2, _photo()

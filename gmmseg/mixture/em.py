@@ -15,6 +15,7 @@ from gmmseg.mixture.hinted import Hints
 from gmmseg.mixture.loop import Callback, Progress
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
+from gmmseg.mixture.prior_rows import Beliefs
 from gmmseg.mixture.rows import as_rows, check_weights
 from gmmseg.mixture.statistics import Statistics
 
@@ -137,7 +138,7 @@ def fit_rows(
     metric: Metric | None = None,
     ridge: float | None = None,
     at_rest: Callable[[Progress], bool] | None = None,
-    hints: Hints | None = None,
+    known: Hints | Beliefs | None = None,
     threads: int | None = None,
     callback: Callback | None = None,
 ) -> Fit:
@@ -146,15 +147,16 @@ def fit_rows(
     `metric` tells from the features' standard deviations (D,) what to multiply them by before the
     start takes distances; by default one over the deviations. `ridge` is added to every variance
     in the units of the data squared, instead of `reg_covar`, which is relative. `at_rest` decides
-    after each EM step whether it was the last, instead of `criterion` and `tol`. `hints` tell the
-    classes of some rows: EM then maximises the likelihood of rows and hints, and starts from them
+    after each EM step whether it was the last, instead of `criterion` and `tol`. `known` tells the
+    classes of some rows (`Hints`): EM then maximises the likelihood of rows and hints; or how
+    probable the components of each row are beforehand (`Beliefs`). EM starts from what is known
     whatever ``options.init`` says.
     """
     array = as_rows(X)
     check_integer(n_components, "n_components", minimum=1)
     weights = check_weights(sample_weight, len(array))
     with Workers(threads) as workers:
-        fitter = Fitter(array, weights, metric, options, workers, ridge, hints)
+        fitter = Fitter(array, weights, metric, options, workers, ridge, known)
         return fitter.fit(n_components, options, start=start, at_rest=at_rest, callback=callback)
 
 

@@ -15,6 +15,7 @@ from gmmseg.mixture.missing import log_certainty_of_gapped, statistics_of_gapped
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import log_certainty_of_rows, statistics_of_rows
 from gmmseg.mixture.patterns import GappedRows
+from gmmseg.mixture.prior_rows import PriorRows, statistics_of_prior_rows
 from gmmseg.mixture.rows import Rows
 from gmmseg.mixture.scattered import (
     ScatteredRows,
@@ -92,6 +93,7 @@ _E_STEPS: dict[type, Callable[[Any, Mixture, Workers], Statistics]] = {
     Rows: statistics_of_rows,
     GappedRows: statistics_of_gapped,
     HintedRows: _statistics_of_hinted,
+    PriorRows: statistics_of_prior_rows,
     StandIn: _statistics_of_stand_in,
     ScatteredRows: statistics_of_scattered,
 }

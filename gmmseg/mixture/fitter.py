@@ -27,6 +27,7 @@ from gmmseg.mixture.loop import Callback, Progress, Run, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.patterns import GappedRows, Patterns, find_patterns
+from gmmseg.mixture.prior_rows import Beliefs, PriorRows, start_from_priors
 from gmmseg.mixture.regularisation import Regularisation
 from gmmseg.mixture.rows import INFINITY, Frame, Rows, working_dtype
 from gmmseg.mixture.scattered import Parts, ScatteredRows
@@ -104,7 +105,7 @@ class Fitter:
         options: EMOptions,
         workers: Workers,
         ridge: float | None = None,
-        hints: Hints | None = None,
+        known: Hints | Beliefs | None = None,
     ) -> None:
         metric = metric or _reciprocal
         patterns = find_patterns(array, weights)
@@ -113,7 +114,7 @@ class Fitter:
             array, metric = array[:, self._known], metric_of_known(metric, self._known)
             patterns = find_patterns(array, weights)
         self._rows, self._drawn, self._sample = _prepare(
-            array, weights, _kind_of_rows(array, patterns, hints), metric, options, workers
+            array, weights, _kind_of_rows(array, patterns, known), metric, options, workers
         )
         self._workers = workers
         self._ridge = None if ridge is None else ridge * self._rows.frame.scale**2
@@ -166,14 +167,14 @@ class Fitter:
     def _begin(
         self, n_components: int, options: EMOptions, start: Mixture | ArrayLike | None
     ) -> tuple[Regularisation, list[Mixture]]:
-        rows, sample = self._rows, self._sample
-        every = rows.unhinted if isinstance(rows, HintedRows) else rows
+        rows, sample, workers = self._rows, self._sample, self._workers
+        every = _unknown(rows)
         rules = Regularisation.of(
-            options, n_components, every, sample.variance, self._workers, self._ridge
+            options, n_components, every, sample.variance, workers, self._ridge
         )
         sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
         start = start_of_known(start, self._known)
-        return rules, _starts(rows, sample, n_components, options, start)
+        return rules, _starts(rows, sample, n_components, options, start, workers)
 
     def log_certainty(self, mixture: Mixture) -> float:
         """Sum over the rows of the logarithm of the largest posterior."""
@@ -185,13 +186,27 @@ class Fitter:
 _KindOfRows = Callable[[Any, Array | None, Frame], HeldRows]
 
 
+def _unknown(rows: HeldRows) -> HeldRows:
+    """Rows as if nothing were known of them."""
+    if isinstance(rows, HintedRows):
+        return rows.unhinted
+    return rows.rows if isinstance(rows, PriorRows) else rows
+
+
 def _kind_of_rows(
-    array: NDArray[Any] | LazyRows, patterns: Patterns | None, hints: Hints | None
+    array: NDArray[Any] | LazyRows, patterns: Patterns | None, known: Hints | Beliefs | None
 ) -> _KindOfRows:
     if isinstance(array, Parts):
         return ScatteredRows
-    if hints is not None:
-        return partial(HintedRows.of, hints=hints)
+    if isinstance(known, Hints):
+        return partial(HintedRows.of, hints=known)
+    if known is not None and patterns is not None:
+        raise InvalidDataError(
+            "priors need rows that have all their features. Leave out those with gaps: "
+            "FeatureSpec(gaps='drop') (--gaps drop)."
+        )
+    if known is not None:
+        return partial(PriorRows.of, beliefs=known)
     return Rows if patterns is None else partial(GappedRows, patterns=patterns)
 
 
@@ -267,12 +282,16 @@ def _starts(
     n_components: int,
     options: EMOptions,
     start: Mixture | ArrayLike | None,
+    workers: Workers,
 ) -> list[Mixture]:
     """The mixtures to run EM from, in the frame."""
     frame = rows.frame
     shape = (n_components, len(sample.planes))
     if start is None:
         rng = np.random.default_rng(options.rng)
+        if isinstance(rows, PriorRows):
+            kind = options.covariance_type
+            return [start_from_priors(rows, workers, sample, n_components, kind, rng)]
         begin = (
             partial(start_from_hints, rows, SAMPLE_SIZE)
             if isinstance(rows, HintedRows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "pack_factors",
     "posterior_rows",
     "statistics_of_rows",
+    "statistics_with_priors",
     "statistics_with_shares",
 ]
 
@@ -148,6 +150,50 @@ def statistics_with_shares(
         sums.log2_likelihood[0] = np.nan
 
     return _summed(rows, mixture, packed, workers, add)
+
+
+def statistics_with_priors(
+    rows: Rows, mixture: Mixture, workers: Workers, maps: NDArray[np.float32]
+) -> Statistics:
+    """One pass of the E-step in which every row has a prior of its own.
+
+    The weights times `maps` (K, N), normalised for each row, take the place of the weights
+    (equation 102 of docs/math.md).
+    """
+    from gmmseg.mixture._kernels import given_pass, posterior_pass
+    from gmmseg.mixture._prior_kernels import prior_pass
+
+    k = mixture.n_components
+    even = mixture.trusted(
+        np.full(k, 1 / k), mixture.means, mixture.covariances, mixture.covariance_type
+    )
+    packed = pack(even, rows.dtype)
+    own = mixture.weights.astype(rows.dtype)
+    foreseen: dict[int, Array] = {}
+
+    def add(sums: _Sums, blocks: NDArray[Any], block: int, n: int, row: int) -> None:
+        space, weights = packed.work_space(), rows.weights(row, n)
+        shares, log2_density = np.empty((k, n), rows.dtype), np.empty(n, rows.dtype)
+        posterior_pass(
+            blocks, block, n, packed.logs, packed.parameters, space, 0, shares, log2_density
+        )
+        foreseen[row], work = np.zeros(k), np.empty((2, n), rows.dtype)
+        prior_pass(
+            shares, log2_density, maps, row, own, weights, work, foreseen[row],
+            sums.log2_likelihood,
+        )  # fmt: skip
+        given_pass(
+            blocks, block, n, shares, packed.parameters, space, sums.nk, sums.first, sums.second
+        )
+
+    found = _summed(rows, mixture, packed, workers, add)
+    total = np.sum([foreseen[row] for row in sorted(foreseen)], axis=0)
+    more = float(np.log(k)) * found.weight  # the weights of the densities were 1 / k
+    return replace(
+        found,
+        foreseen=total * rows.weight_unit,
+        log_likelihood=found.log_likelihood + more,
+    )
 
 
 class _Sums(NamedTuple):

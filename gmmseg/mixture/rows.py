@@ -188,12 +188,15 @@ class Rows:
         equal weight: the spread of the file order is kept, and no period in it (image columns)
         can resonate with the sampling. A row of weight 3 is drawn as three equal rows would be.
         """
-        chosen, weights = self._choose(n, rng)
+        chosen, weights = self.choose(n, rng)
+        return self._planes_of(chosen), weights
+
+    def _planes_of(self, chosen: NDArray[np.intp]) -> NDArray[Any]:
         planes = np.empty((self.n_features, len(chosen)), self.dtype)
         values = self._read(chosen)
         for d in range(self.n_features):
             planes[d] = self._to_frame(values[:, d], d)
-        return planes, weights
+        return planes
 
     def planes(self, start: int, stop: int) -> NDArray[Any]:
         """The rows start:stop in the frame, (D, stop - start); 0 where not observed."""
@@ -210,10 +213,11 @@ class Rows:
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Values (m, D) as they are, and weights (m,), of rows drawn as `sample` draws them."""
-        chosen, weights = self._choose(n, rng)
+        chosen, weights = self.choose(n, rng)
         return self._read(chosen).astype(np.float64), weights
 
-    def _choose(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
+    def choose(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
+        """Which rows `sample` takes, and their weights."""
         if self.n_samples > n:
             return self._draw(n, rng), np.full(n, self.total_weight / n)
         weights = np.ones(self.n_samples)
@@ -224,7 +228,11 @@ class Rows:
 
     def part(self, n: int, rng: np.random.Generator) -> Rows:
         """A sample of the rows as rows of their own, in the same frame."""
-        planes, weights = self.sample(n, rng)
+        return self.chosen(*self.choose(n, rng))
+
+    def chosen(self, rows: NDArray[np.intp], weights: Array) -> Rows:
+        """Some of the rows, with other weights, as rows of their own in the same frame."""
+        planes = self._planes_of(rows)
         part = Rows(planes.T, weights, Frame.identity(self.n_features))
         part.frame = self.frame
         part._blocks = part._empty_blocks(part.n_samples)

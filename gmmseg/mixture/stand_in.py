@@ -9,12 +9,13 @@ import numpy as np
 from gmmseg.mixture.hinted import HintedRows
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.patterns import AnyRows
+from gmmseg.mixture.prior_rows import PriorRows
 from gmmseg.mixture.statistics import Statistics
 
 __all__ = ["HeldRows", "StandIn"]
 
 #: Rows that are there.
-HeldRows = AnyRows | HintedRows
+HeldRows = AnyRows | HintedRows | PriorRows
 
 
 @dataclass(frozen=True, eq=False)

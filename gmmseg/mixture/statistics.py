@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 # A component with less than this share of the weight has no rows of its own to learn from.
 _NEGLIGIBLE_SHARE = 1e-12
+_TINY = 1e-300
 
 #: No variance is smaller, in a frame where the data have variances of about 1: standard
 #: deviations of a millionth are below the resolution of float32 data.
@@ -51,6 +52,9 @@ class Statistics:
         Sum of ``w``.
     epsilon : float
         Relative rounding error of the type that the rows were computed in.
+    foreseen : ndarray of shape (K,), optional
+        Sum of ``w`` times the prior of each component, where rows have priors of their own; None =
+        all have the mixture's weights.
     """
 
     nk: Array
@@ -60,6 +64,7 @@ class Statistics:
     log_likelihood: float
     weight: float
     epsilon: float
+    foreseen: Array | None = None
 
     def __add__(self, other: Statistics) -> Statistics:
         if not np.array_equal(self.about, other.about):
@@ -75,6 +80,7 @@ class Statistics:
             log_likelihood=self.log_likelihood + other.log_likelihood,
             weight=self.weight + other.weight,
             epsilon=max(self.epsilon, other.epsilon),
+            foreseen=_sum(self.foreseen, other.foreseen),
         )
 
     def __sub__(self, other: Statistics) -> Statistics:
@@ -86,6 +92,7 @@ class Statistics:
             second=-other.second,
             log_likelihood=-other.log_likelihood,
             weight=-other.weight,
+            foreseen=None if other.foreseen is None else -other.foreseen,
         )
 
     def moved(self, about: Array) -> Statistics:
@@ -114,8 +121,11 @@ class Statistics:
             if kind.is_matrix
             else (factors**2 * second).sum(axis=1)
         )
-        logs = np.log(np.where(mixture.weights > 0, mixture.weights, 1.0)) + log_det
-        return float(self.nk @ (logs - 0.5 * d * np.log(2 * np.pi)) - 0.5 * spread.sum())
+        logs = np.log(np.where(mixture.weights > 0, mixture.weights, 1.0))
+        # with priors of the rows the weights are judged by what they change: to first order
+        from_weights = (self.nk if self.foreseen is None else self.nk - self.foreseen) @ logs
+        from_shapes = self.nk @ (log_det - 0.5 * d * np.log(2 * np.pi)) - 0.5 * spread.sum()
+        return float(from_weights + from_shapes)
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -170,11 +180,18 @@ class Statistics:
         if bound is not None:
             covariances = bound.kept(covariances, shares, kind)
         return previous.trusted(
-            self.nk / self.nk.sum(),
+            self._weights(previous),
             np.where(lost[:, None], previous.means, self.about + delta),
             kind.floored(covariances, SMALLEST_VARIANCE),
             previous.covariance_type,
         )
+
+    def _weights(self, previous: Mixture) -> Array:
+        """The weights (4), or (103) where rows have priors of their own."""
+        if self.foreseen is None:
+            return self.nk / self.nk.sum()
+        weights = previous.weights * self.nk / np.maximum(self.foreseen, _TINY)
+        return weights / weights.sum()
 
     def _centred(self, delta: Array, is_matrix: bool) -> Array:
         """Second moments about the new means ``about + delta``.
@@ -206,4 +223,9 @@ class Statistics:
             log_likelihood=self.log_likelihood + log_scale * self.weight,
             weight=self.weight,
             epsilon=self.epsilon,
+            foreseen=self.foreseen,
         )
+
+
+def _sum(one: Array | None, other: Array | None) -> Array | None:
+    return None if one is None or other is None else one + other

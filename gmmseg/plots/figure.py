@@ -106,16 +106,23 @@ def caption(model: Model, feature: int) -> str:
 
 
 def write_legend(
-    figure: Figure, model: Model, more: Sequence[tuple[Any, str]] = (), note: str = ""
+    figure: Figure,
+    model: Model,
+    more: Sequence[tuple[Any, str]] = (),
+    note: str = "",
+    names: Sequence[str] = (),
 ) -> None:
-    """Colour, number and weight of every class below the figure, and `more` handles with texts."""
+    """Colour, number or name, and weight of every class below the figure, and `more` handles with
+    texts.
+    """
     patches = import_optional("matplotlib.patches")
     entries: list[tuple[Any, str]] = list(more)
     weights = np.bincount(model.labels, weights=model.mixture.weights)[1:]
     shown = range(1, min(model.k, _MOST_IN_LEGEND) + 1)
     for label, colour in zip(shown, class_colours(list(shown)), strict=True):
         patch = patches.Patch(facecolor=colour, edgecolor=ink(colour), linewidth=0.8)
-        entries.append((patch, f"class {label}: {100 * weights[label - 1]:.1f} %"))
+        name = names[label - 1] if names else f"class {label}"
+        entries.append((patch, f"{name}: {100 * weights[label - 1]:.1f} %"))
     if model.k > _MOST_IN_LEGEND:
         nothing = patches.Patch(facecolor="none", edgecolor="none")
         entries.append((nothing, f"and {model.k - _MOST_IN_LEGEND} more"))

@@ -41,7 +41,11 @@ _CUT, _NARROW = 3.0, 0.05
 
 
 def plot_histograms(
-    model: Model, pixels: Pixels | None = None, features: Sequence[int] | None = None
+    model: Model,
+    pixels: Pixels | None = None,
+    features: Sequence[int] | None = None,
+    *,
+    names: Sequence[str] = (),
 ) -> Figure:
     """A panel for each feature: pixels in grey, each class in its colour, their sum as a line.
 
@@ -52,6 +56,8 @@ def plot_histograms(
         Densities alone when not given.
     features : sequence of int, optional
         From 0; the first 12 when not given.
+    names : sequence of str, optional
+        Of the classes, in the place of their numbers.
 
     Returns
     -------
@@ -79,7 +85,7 @@ def plot_histograms(
         axes.set_ylabel("density")
     for axes in panels[len(chosen) :]:
         axes.set_axis_off()
-    write_legend(figure, model, _handles(pixels))
+    write_legend(figure, model, _handles(pixels), names=names)
     return figure
 
 
