@@ -13,6 +13,7 @@ from gmmseg.io import read_image
 from gmmseg.mixture.em import fit_rows
 from gmmseg.mixture.options import EMOptions
 from gmmseg.options import SegmentOptions
+from gmmseg.priors import PriorOptions
 from gmmseg.stability import Stability, StabilityOptions, _blocks, refitted_models
 
 PLAIN = SegmentOptions()
@@ -124,7 +125,8 @@ def test_prior_maps_are_known_to_the_refits():
     mask[:7] = False
     noisy = picture(apart=4.0)  # too close to be told apart without
     plain = gmmseg.segment(noisy, 2, PLAIN, mask=mask)
-    seg = gmmseg.segment(noisy, options=PLAIN, priors=list(maps), mask=mask)
+    trusting = SegmentOptions(priors=PriorOptions(weight=1.0))
+    seg = gmmseg.segment(noisy, options=trusting, priors=list(maps), mask=mask)
     assert np.mean(seg.labels[7:, :20] == 2) > 0.9
     assert np.nanmean(seg.stability[:, 60:]) > np.nanmean(plain.stability[:, 60:])
 
