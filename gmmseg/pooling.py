@@ -23,9 +23,9 @@ from gmmseg.mixture.sampling import sampled_rows
 from gmmseg.mixture.selection import select_rows
 from gmmseg.model import Model
 from gmmseg.options import SegmentOptions
-from gmmseg.pixels import pixel_rows
+from gmmseg.pixels import PixelRows, pixel_rows
 
-__all__ = ["ImageRows", "fit_pooled", "rows_of_image"]
+__all__ = ["ImageRows", "fit_pooled", "rows_of_image", "some_rows"]
 
 #: In the place of the number of classes: choose it.
 _AUTO = "auto"
@@ -73,8 +73,16 @@ def rows_of_image(image: Image, options: SegmentOptions, most_rows: int) -> Imag
     >>> rows_of_image(image, SegmentOptions(), 10).weights
     array([3., 1.])
     """
+    rows = pixel_rows(image, options.features.resolve(image))
+    n_effective = effective_number(rows.numbers, rows.bands, rows.n_pixels)
+    return some_rows(image, rows, options, most_rows, n_effective=n_effective)
+
+
+def some_rows(
+    image: Image, rows: PixelRows, options: SegmentOptions, most_rows: int, *, n_effective: float
+) -> ImageRows:
+    """`rows_of_image` where the rows are known; of a scene that is streamed, by a look at it."""
     spec = options.features.resolve(image)
-    rows = pixel_rows(image, spec)
     features, weights = sampled_rows(rows.features, rows.counts, most_rows)
     return ImageRows(
         name="an image" if image.path is None else image.path.name,
@@ -83,7 +91,7 @@ def rows_of_image(image: Image, options: SegmentOptions, most_rows: int) -> Imag
         ndim=image.ndim,
         features=np.asarray(features),
         weights=weights,
-        n_effective=effective_number(rows.numbers, rows.bands, rows.n_pixels),
+        n_effective=n_effective,
     )
 
 

@@ -32,6 +32,7 @@ from gmmseg.io import ReadOptions, printable
 from gmmseg.model import load_model
 from gmmseg.outputs import OutputOptions
 from gmmseg.presets import AUTOMATIC
+from gmmseg.streaming import StreamOptions
 
 __all__ = ["add_arguments", "run"]
 
@@ -56,6 +57,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     _require_folder(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
+    scenes = parser.add_argument_group("scenes on earth (extra geo)")
+    groups.add_streaming(scenes, " for each of the --jobs")
     groups.add_messages(parser)
     segment_options.add_preset(parser)
 
@@ -170,6 +173,8 @@ def run(args: Namespace) -> int:
         reading=groups.options_of(args, ReadOptions),
         mask=None if args.mask is None else Path(args.mask).absolute(),
         spacing=args.spacing,
+        stream=groups.options_of(args, StreamOptions),
+        cog=args.cog,
     )
     batch = groups.options_of(args, BatchOptions)
     if args.dry_run:
