@@ -50,13 +50,17 @@ def reference_key(files: Sequence[PlannedFile], settings: Mapping[str, Any]) -> 
 
 
 def of_one_kind(
-    parts: Sequence[tuple[ImageRows, SegmentOptions]],
+    parts: Sequence[tuple[ImageRows, SegmentOptions]], failure: str = ""
 ) -> tuple[list[ImageRows], SegmentOptions]:
-    """The rows of the kind of image that there is most of, and how the first is segmented."""
+    """The rows of the kind of image that there is most of, and how the first is segmented.
+
+    `failure` is told where there are none: why one of the images gave no rows.
+    """
     if not parts:
+        why = f": {failure}" if failure else "."
         raise InvalidDataError(
-            "no image could be read, so there is no model that would give labels a meaning. Give "
-            "one with model= (--model), or see what fails with mode='each' (--mode each)."
+            f"no image could be read, so there is no model that would give labels a meaning{why} "
+            "Give one with model= (--model), or see what fails with mode='each' (--mode each)."
         )
     kinds = Counter((rows.spec, rows.feature_names) for rows, _ in parts)
     usual = kinds.most_common(1)[0][0]

@@ -221,7 +221,9 @@ class _Run:
         for file, outcome in self._worked(lambda threads: replace(job, threads=threads), files):
             (failed if outcome.failure else parts)[file] = outcome
             self.watcher.step()
-        rows, options = of_one_kind([parts[file].value for file in files if file in parts])
+        why = next((f"{file.input}: {outcome.error}" for file, outcome in failed.items()), "")
+        found = [parts[file].value for file in files if file in parts]
+        rows, options = of_one_kind(found, why)
         return fit_pooled(rows, self.settings.k, options, threads=self.batch.threads)
 
     # --- the images
