@@ -43,6 +43,7 @@ from gmmseg.uncertainty import novelty
 __all__ = [
     "Comparison",
     "DriftOptions",
+    "aligned",
     "class_mixture",
     "compared",
     "drifted",
@@ -56,6 +57,9 @@ Rows = NDArray[Any] | LazyRows
 #: Where EM over the common change begins; offsets are parts of `DriftOptions.max_drift`.
 _GAINS = (0.7, 1.0, 1.4)
 _OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+#: The least gain that is undone.
+_LEAST_GAIN = 0.1
 
 #: Rows that are looked at to choose a beginning.
 _FIRST_LOOK = 1 << 11
@@ -149,6 +153,33 @@ def _common_change(
     begun = [fitted(some, start, _ROUGHLY) for start in _beginnings(reference, options)]
     best = max(begun, key=lambda fit: fit.history[-1])
     return fitted(many, best.mixture, EMOptions())
+
+
+def aligned(
+    model: Model,
+    features: NDArray[Any],
+    counts: Any = None,
+    options: DriftOptions | None = None,
+    *,
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """The features of an image as they would be under the exposure of a reference (eq. 98).
+
+    Parameters
+    ----------
+    model, features, counts, options, threads
+        As in `drifted`.
+
+    Returns
+    -------
+    ndarray of shape (N, D)
+    """
+    options = DriftOptions() if options is None else options
+    found = _common_change(model.mixture, features, counts, options, threads)
+    gain, offset = CommonShift(reference=model.mixture).exposure(found.mixture.means)
+    if (gain < _LEAST_GAIN).any():  # nothing that another exposure would do
+        return features
+    return (features - offset) / gain
 
 
 def _beginnings(reference: Mixture, options: DriftOptions) -> Iterator[Mixture]:

@@ -14,6 +14,7 @@ from gmmseg.autocorrelation import effective_number
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
+from gmmseg.folder_modes import aligned
 from gmmseg.image import Image
 from gmmseg.many_images import provenance
 from gmmseg.mixture.em import Callback, fit_rows
@@ -25,7 +26,7 @@ from gmmseg.model import Model
 from gmmseg.options import SegmentOptions
 from gmmseg.pixels import PixelRows, pixel_rows
 
-__all__ = ["ImageRows", "fit_pooled", "rows_of_image", "some_rows"]
+__all__ = ["ImageRows", "fit_aligned", "fit_pooled", "rows_of_image", "some_rows"]
 
 #: In the place of the number of classes: choose it.
 _AUTO = "auto"
@@ -167,6 +168,37 @@ def fit_pooled(
         regions=options.regions,
         provenance=origin | told,
     )
+
+
+def fit_aligned(
+    parts: Sequence[ImageRows],
+    k: int | str,
+    options: SegmentOptions,
+    *,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> Model:
+    """One model of the rows of many images that were taken under different exposures.
+
+    As `fit_pooled`, and then once more with each image brought to the exposure of that model: a
+    gain and an offset for each feature (docs/math.md, eq. 98). Otherwise exposures become classes,
+    where they tell images apart more than what is in them does.
+
+    Parameters
+    ----------
+    parts, k, options, threads, callback
+        As in `fit_pooled`.
+
+    Returns
+    -------
+    Model
+    """
+    model = fit_pooled(parts, k, options, threads=threads, callback=callback)
+    moved = [
+        replace(part, features=aligned(model, part.features, part.weights, threads=threads))
+        for part in parts
+    ]
+    return fit_pooled(moved, model.k, options, threads=threads, callback=callback)
 
 
 def _labels(

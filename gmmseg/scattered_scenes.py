@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._check import check_integer
+from gmmseg._files import printable
 from gmmseg._optional import import_optional
-from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.errors import InvalidDataError, InvalidParameterError, ReadError
 from gmmseg.image import Image
 from gmmseg.tiles import ImageScene, Scene, joined_rows, look_step
 
@@ -167,12 +168,26 @@ def _as_dask(source: Any) -> Any:
     if isinstance(source, da.Array):
         return source
     if isinstance(source, str | os.PathLike):
-        import_optional("zarr")
-        return da.from_zarr(os.fspath(source))
+        return _of_zarr(Path(source))
     if type(source).__module__.partition(".")[0] == "zarr":
         return da.from_zarr(source)
     data = getattr(source, "data", None)  # xarray
     return data if isinstance(data, da.Array) else da.from_array(np.asarray(source))
+
+
+def _of_zarr(path: Path) -> Any:
+    """A Zarr array as Dask's."""
+    zarr = import_optional("zarr")
+    try:
+        found = zarr.open(os.fspath(path), mode="r")
+    except Exception as error:  # its own kinds differ from version to version
+        raise ReadError(f"cannot read {printable(path)} as a Zarr array: {error}.") from error
+    if not hasattr(found, "shape"):
+        names = ", ".join(printable(name) for name in sorted(found)[:3])
+        raise ReadError(
+            f"{printable(path)} is a group of Zarr arrays. Name one of them: {names or 'none'}."
+        )
+    return import_optional("dask.array").from_zarr(found)
 
 
 def _of_array(array: Any, options: ScatteredOptions) -> ScatteredScene:

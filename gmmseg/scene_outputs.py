@@ -26,7 +26,7 @@ from gmmseg.overlay import describe_display, display_rgb, overlay, with_legend
 from gmmseg.streaming import LabelledStrip, SceneTable, StreamOptions, label_strips
 from gmmseg.tiles import Scene, look_step
 
-__all__ = ["SceneSummary", "check_scene_outputs", "scene_facts", "write_scene"]
+__all__ = ["SceneSummary", "check_scene_outputs", "scene_facts", "scene_picture", "write_scene"]
 
 #: Most pixels of the overlay of a scene.
 _OVERLAY = 4 << 20
@@ -265,12 +265,18 @@ class _Seen:
             data=np.concatenate([image.data for image in images]),
             mask=np.concatenate([image.mask for image in images]),
         )
-        picture = overlay(display_rgb(whole), np.concatenate(labels), n_labels=self._model.k)
-        entries = [(row.label, row.share) for row in self.table.rows]
-        note = describe_display(whole)
-        if self._step > 1:
-            note = f"{note}; every {self._step}th pixel" if note else f"every {self._step}th pixel"
-        return with_legend(picture, entries, note=note)
+        return scene_picture(whole, np.concatenate(labels), self.table.rows, self._step)
+
+
+def scene_picture(
+    image: Image, labels: NDArray[Any], table: Sequence[ClassRow], step: int
+) -> NDArray[np.uint8]:
+    """Every so many pixels of a scene with their classes in colour, and a legend."""
+    picture = overlay(display_rgb(image), labels, n_labels=len(table))
+    note = describe_display(image)
+    if step > 1:
+        note = f"{note}; every {step}th pixel" if note else f"every {step}th pixel"
+    return with_legend(picture, [(row.label, row.share) for row in table], note=note)
 
 
 def _mask_of(image: Image) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from gmmseg.batch.subjects import Chosen, Found, Subject
 from gmmseg.folder_modes import DriftOptions, compared, drifted, matched, reweighted
 from gmmseg.model import Model
 from gmmseg.pixels import PixelRows
+from gmmseg.pooling import fit_aligned, fit_pooled
 
 __all__ = ["EACH", "MODES", "Each", "Labelled", "Labeller", "Mode", "Reference"]
 
@@ -91,12 +92,15 @@ class Mode:
     most_pooled : int
         Of so many files, spread evenly over all of them, a reference is made where none is given;
         0 = it has to be given.
+    fit : callable
+        From the rows of images to the reference that is made of them.
     judged_by_reference : bool
         Whose likelihood is told: the reference's, or that of the model of the image.
     """
 
     label: Callable[[Reference, Subject, PixelRows], Found]
     most_pooled: int
+    fit: Callable[..., Model] = fit_pooled
     judged_by_reference: bool = False
 
 
@@ -107,6 +111,6 @@ EACH = "each"
 MODES = {
     "pooled": Mode(_shares_free, sys.maxsize),
     "reference": Mode(_shares_free, 0),
-    "drift": Mode(_means_free, 32),
+    "drift": Mode(_means_free, 32, fit_aligned),
     "independent": Mode(_all_free, 32, judged_by_reference=True),
 }

@@ -30,7 +30,6 @@ from gmmseg.batch.worker import EXISTS
 from gmmseg.batch.workers import Outcome, WorkerPool
 from gmmseg.errors import GmmsegError, OutputExistsError
 from gmmseg.model import Model, load_model
-from gmmseg.pooling import fit_pooled
 
 __all__ = ["REFERENCE_NAME", "BatchResult", "Watcher", "run_batch"]
 
@@ -224,7 +223,8 @@ class _Run:
         why = next((f"{file.input}: {outcome.error}" for file, outcome in failed.items()), "")
         found = [parts[file].value for file in files if file in parts]
         rows, options = of_one_kind(found, why)
-        return fit_pooled(rows, self.settings.k, options, threads=self.batch.threads)
+        fit = MODES[self.settings.mode].fit
+        return fit(rows, self.settings.k, options, threads=self.batch.threads)
 
     # --- the images
 

@@ -15,6 +15,7 @@ import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from gmmseg.folder_modes import DriftOptions
 from gmmseg.io import ReadOptions, printable
 from gmmseg.model import load_model
 from gmmseg.outputs import OutputOptions
-from gmmseg.presets import AUTOMATIC
 from gmmseg.streaming import StreamOptions
 
 __all__ = ["add_arguments", "run"]
@@ -161,11 +161,9 @@ def run(args: Namespace) -> int:
     if plan.left_out:
         names = ", ".join(printable(name) for name in plan.left_out)
         console.say(f"left out, being outputs of other inputs: {names}")
-    if args.mode != EACH and args.preset == AUTOMATIC:
-        args.preset = "plain"  # means of colours can be followed from image to image
     settings = BatchSettings(
         k=args.k,
-        options=segment_options.segment_options(args),
+        options=replace(segment_options.segment_options(args), followed=args.mode != EACH),
         mode=args.mode,
         model=None if args.model_used is None else load_model(args.model_used),
         drift=groups.options_of(args, DriftOptions),
