@@ -98,6 +98,7 @@ def write_scattered(
     with staged(plan, overwrite=overwrite) as paths:
         target = paths["labels"]
         if is_zarr_name(target):
+            target = target.absolute()  # workers have other working directories
             labels.to_zarr(os.fspath(target))
             labels = _as_written(target, labels)
             for rows, part in _strips(labels, ahead):

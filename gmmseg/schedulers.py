@@ -54,6 +54,7 @@ def connected(address: str, *, workers: int | None = None) -> Iterator[Any]:
         Without the extra `dask`.
     """
     distributed = import_optional("distributed")
+    closed = import_optional("distributed.comm").CommClosedError
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line of ours is enough
     with ExitStack() as stack:
         where: Any = address
@@ -62,7 +63,7 @@ def connected(address: str, *, workers: int | None = None) -> Iterator[Any]:
                 n_workers=workers or available_cpus(),
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address=":0",
             )
             stack.enter_context(where)
         try:
@@ -72,7 +73,7 @@ def connected(address: str, *, workers: int | None = None) -> Iterator[Any]:
             raise ClusterError(_unreached(address, error)) from error
         try:
             yield client
-        except (distributed.KilledWorker, distributed.CommClosedError) as error:
+        except (distributed.KilledWorker, closed) as error:
             raise ClusterError(
                 f"the cluster at {printable(address)} has given up: {_first_line(error)} "
                 "Look at the logs of its workers; they may need more memory."
@@ -121,7 +122,7 @@ def check_workers(client: Any, paths: Sequence[str | os.PathLike[str]] = ()) -> 
             )
         if hidden:
             raise ClusterError(
-                f"worker {printable(worker)} cannot read {printable(hidden[0])}. Workers open the "
+                f"worker {printable(worker)} cannot read {printable(hidden[0])}. Workers open "
                 "files themselves: put them where all machines see them under the same name."
             )
 

@@ -110,10 +110,10 @@ class _Job:
         self, source: Input, destination: Destination, cluster: Cluster
     ) -> tuple[Found, dict[str, Path]]:
         """On a cluster."""
+        scene = cluster.scenes([source])[0]
         destination = cluster.place_of(source, destination)
         plan = self._checked_plan(source, destination, volume=False)
         cluster.check_outputs(plan)
-        scene = cluster.scenes([source])[0]
         with self.console.telling_of_compilation():
             with self.console.iterations() as callback:
                 model = self.remote_modeller(cluster, scene, callback)

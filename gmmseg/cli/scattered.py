@@ -103,6 +103,10 @@ class Cluster:
 
     def label(self, scene: ScatteredScene, model: Model, plan: Mapping[str, Path]) -> Found:
         """Write the files of `plan`."""
+        if is_zarr_name(plan["labels"]):  # which the workers write
+            folder = plan["labels"].absolute().parent
+            there = next(place for place in (folder, *folder.parents) if place.exists())
+            check_workers(self.client, [there])
         labels = distributed.apply(model, scene, stream=self.stream)
         with self.console.share_of("labels") as progress:
             table = write_scattered(
