@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gmmseg._check import check_integer
 from gmmseg._files import printable
 from gmmseg._optional import import_optional
-from gmmseg.errors import InvalidDataError, InvalidParameterError, ReadError
+from gmmseg.errors import GmmsegError, InvalidDataError, InvalidParameterError, ReadError
 from gmmseg.image import Image
 from gmmseg.tiles import ImageScene, Scene, joined_rows, look_step
 
@@ -274,8 +274,12 @@ def _named(image: Image, missing: NDArray[np.bool_] | None, names: tuple[str, ..
 def _image_of_files(paths: list[str], reading: Any, start: int, stop: int) -> Image:
     from gmmseg.io.scenes import open_scene
 
-    with open_scene(paths, reading=reading, threads=1) as scene:
-        return scene.read(slice(start, stop))
+    try:
+        with open_scene(paths, reading=reading, threads=1) as scene:
+            return scene.read(slice(start, stop))
+    except GmmsegError as error:
+        told = type(error)(str(error))
+    raise told  # by itself: GDAL's errors, where it comes from, cannot be sent
 
 
 def _some_rows(image: Image, rows: slice) -> Image:
