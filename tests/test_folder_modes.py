@@ -10,6 +10,7 @@ import gmmseg
 from gmmseg.errors import InvalidDataError
 from gmmseg.folder_modes import (
     DriftOptions,
+    aligned,
     class_mixture,
     compared,
     drifted,
@@ -20,9 +21,11 @@ from gmmseg.image import Image
 from gmmseg.mixture import Mixture
 from gmmseg.mixture.em import accumulate
 from gmmseg.pixels import pixel_rows
+from gmmseg.pooling import fit_aligned, fit_pooled, rows_of_image
 
 COLOURS = np.array([[60, 50, 45], [120, 110, 90], [190, 180, 170]], float)
 N = 48
+PLAIN = gmmseg.SegmentOptions()
 
 
 def scene(seed, gain=1.0, offset=0.0, shares=(1 / 3, 1 / 3, 1 / 3)):
@@ -61,6 +64,41 @@ def test_drift_over_50_images_swaps_no_label(reference):
         rows = rows_of(picture, reference)
         model = drifted(reference, rows.features, rows.counts, options)
         assert right(model, picture, truth) > 0.97
+
+
+def test_a_reference_of_aligned_images_is_right_for_all_of_them():
+    """Of images under different exposures a plain pooled model takes exposures for classes."""
+    pictures = list(exposures(32, concentration=1))
+    parts = [rows_of_image(Image.from_array(picture), PLAIN, 1 << 20) for picture, _ in pictures]
+    wrong = {}
+    for fit in (fit_pooled, fit_aligned):
+        model = fit(parts, 3, PLAIN)
+        wrong[fit] = 0
+        for picture, truth in pictures:
+            rows = rows_of(picture, model)
+            own = drifted(model, rows.features, rows.counts, DriftOptions(max_drift=12))
+            wrong[fit] += right(own, picture, truth) < 0.97
+    assert wrong[fit_pooled] > 0
+    assert wrong[fit_aligned] == 0
+
+
+def test_aligned_features_are_those_of_the_reference(reference):
+    picture, _ = scene(1)
+    rows = rows_of(picture, reference)
+    features = np.asarray(rows.features, float)
+    gain, offset = np.array([0.8, 1.1, 0.9]), np.array([12.0, -3.0, 5.0])
+    found = aligned(reference, features * gain + offset, rows.counts)
+    np.testing.assert_allclose(found[:, 0], features[:, 0], atol=1.5)
+    np.testing.assert_allclose(found.mean(axis=0), features.mean(axis=0), atol=0.5)
+    same = aligned(reference, features, rows.counts)
+    np.testing.assert_allclose(same, features, atol=1.0)
+
+
+def test_an_image_of_one_colour_is_aligned_by_its_place(reference):
+    """Nothing tells a gain: what comes out is finite, and near a class."""
+    features = np.full((50, 3), [25.0, 2.0, 6.0])
+    found = aligned(reference, features)
+    assert np.isfinite(found).all()
 
 
 def test_images_beyond_the_limit_are_at_the_limit(reference):
