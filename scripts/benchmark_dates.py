@@ -89,6 +89,7 @@ def measured(folder: Path, kind: Kind, k: int, mode: str) -> Row:
     pairs = [agreement(maps[a], maps[b], k) for a, b in itertools.combinations(CLEAR, 2)]
     same, beyond = np.mean(pairs, axis=0)
     shares = np.bincount(np.concatenate([maps[d].ravel() for d in CLEAR]), minlength=k + 1)[1:]
+    print(f"{kind.title}, K={k}, {mode}: {same:.3f}", file=sys.stderr, flush=True)
     return Row(same, beyond, int(np.sum(shares >= 0.01 * shares.sum())), flagged)
 
 
