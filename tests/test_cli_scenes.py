@@ -11,6 +11,7 @@ rasterio = pytest.importorskip("rasterio")
 from scene_files import PLACE, landscape, write  # noqa: E402
 
 SMALL = ("--memory", "1MB")  # everything is streamed
+MAPS = ("labels", "prob")
 
 
 def labels_of(path):
@@ -146,6 +147,17 @@ def test_an_output_that_cannot_be_written(tmp_path, run, scene):
     done = run("segment", scene, "-k", 3, "-o", f"{tmp_path}/file/", *SMALL)
     assert done.status == 1
     assert len(done.err.splitlines()) == 1
+
+
+def test_the_size_of_a_map_does_not_depend_on_the_strips(tmp_path, run):
+    """Blocks that several strips reach into are written once, when they are whole."""
+    path = write(tmp_path / "scene.tif", landscape(600, 520))
+    sizes = []
+    for name, more in (("held", ()), ("streamed", (*SMALL, "--tile", "9"))):
+        words = ("-k", 3, "-o", f"{tmp_path}/{name}/", "--preset", "plain", "--probabilities")
+        assert run("segment", path, *words, *more).status == 0
+        sizes.append([(tmp_path / name / f"scene_{m}.tif").stat().st_size for m in MAPS])
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
 
 
 def test_options_that_need_the_whole_scene(tmp_path, run, scene):

@@ -219,4 +219,6 @@ def _why(error: BaseException) -> str:
         causes.append(printable(inner))
         inner = inner.__cause__ or inner.__context__
     text = " ".join(causes)
-    return "no space left on the device." if "No space left" in text else causes[-1]
+    if "No space left" in text:
+        return "no space left on the device."
+    return f"the disk may be full ({causes[-1].rstrip('.')})."
