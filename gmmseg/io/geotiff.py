@@ -91,14 +91,16 @@ def geotiff(
         with gdal(), quiet:
             dataset = rasterio.open(own, "w", **_profile(rasterio, layout))
             try:
-                _describe(rasterio, dataset, layout)
+                with _without_stderr():
+                    _describe(rasterio, dataset, layout)
                 yield _writer(rasterio, dataset, layout)
             finally:
                 with _without_stderr():
                     dataset.close()
             _check_whole(own)
             if cog:
-                _copy_as_cog(own, target, layout)
+                with _without_stderr():
+                    _copy_as_cog(own, target, layout)
                 _check_whole(target)
     except own_errors as error:
         raise WriteError(f"cannot write {printable(target.name)}: {_why(error)}") from error
