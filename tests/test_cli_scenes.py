@@ -142,6 +142,29 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, run, make, message, 
     assert [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and p not in before] == []
 
 
+@pytest.mark.parametrize("more", [(), SMALL], ids=["held", "streamed"])
+@pytest.mark.parametrize("spoil", [broken, empty], ids=["cut", "empty"])
+def test_a_bad_scene_among_several_leaves_no_model(tmp_path, run, scene, spoil, more):
+    model = tmp_path / "m.gmm.json"
+    done = run("fit", scene, *spoil(tmp_path), "-k", 3, "-o", model, "--preset", "plain", *more)
+    lines = [line for line in done.err.splitlines() if "compiling" not in line]
+    assert (done.status, len(lines)) == (1, 1)
+    assert "cannot read" in lines[0] or "no pixel may be used" in lines[0]
+    assert not model.exists()
+
+
+@pytest.mark.parametrize("more", [(), SMALL], ids=["held", "streamed"])
+def test_a_scene_that_lacks_a_band_of_the_model(tmp_path, run, scene, more):
+    assert run("fit", scene, "-k", 3, "-o", tmp_path / "m.gmm.json").status == 0
+    other = write(tmp_path / "two.tif", landscape(bands=2))
+    done = run("apply", tmp_path / "m.gmm.json", other, scene, "-o", f"{tmp_path}/out/", *more)
+    assert done.status == 1
+    assert done.err.count("the model was fitted on 3 features") == 1
+    assert "1 of 2 inputs failed" in done.err
+    made = [path.name for path in (tmp_path / "out").iterdir()]
+    assert sorted(made) == ["scene_labels.tif", "scene_overlay.png"]
+
+
 def test_an_output_that_cannot_be_written(tmp_path, run, scene):
     (tmp_path / "file").touch()
     done = run("segment", scene, "-k", 3, "-o", f"{tmp_path}/file/", *SMALL)
