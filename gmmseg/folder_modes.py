@@ -43,10 +43,10 @@ from gmmseg.uncertainty import novelty
 __all__ = [
     "Comparison",
     "DriftOptions",
-    "aligned",
     "class_mixture",
     "compared",
     "drifted",
+    "exposure",
     "matched",
     "reweighted",
 ]
@@ -58,7 +58,7 @@ Rows = NDArray[Any] | LazyRows
 _GAINS = (0.7, 1.0, 1.4)
 _OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
-#: The least gain that is undone.
+#: The least gain that is believed.
 _LEAST_GAIN = 0.1
 
 #: Rows that are looked at to choose a beginning.
@@ -155,15 +155,15 @@ def _common_change(
     return fitted(many, best.mixture, EMOptions())
 
 
-def aligned(
+def exposure(
     model: Model,
-    features: NDArray[Any],
+    features: Rows,
     counts: Any = None,
     options: DriftOptions | None = None,
     *,
     threads: int | None = None,
-) -> NDArray[Any]:
-    """The features of an image as they would be under the exposure of a reference (eq. 98).
+) -> tuple[Array, Array]:
+    """How an image was exposed compared with a reference: eq. 81 as a gain and an offset.
 
     Parameters
     ----------
@@ -172,14 +172,15 @@ def aligned(
 
     Returns
     -------
-    ndarray of shape (N, D)
+    gain, offset : ndarray of shape (D,)
+        What is `x` in the reference is ``gain * x + offset`` in the image.
     """
     options = DriftOptions() if options is None else options
     found = _common_change(model.mixture, features, counts, options, threads)
     gain, offset = CommonShift(reference=model.mixture).exposure(found.mixture.means)
     if (gain < _LEAST_GAIN).any():  # nothing that another exposure would do
-        return features
-    return (features - offset) / gain
+        return np.ones_like(gain), np.zeros_like(offset)
+    return gain, offset
 
 
 def _beginnings(reference: Mixture, options: DriftOptions) -> Iterator[Mixture]:

@@ -14,7 +14,7 @@ from gmmseg.autocorrelation import effective_number
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
-from gmmseg.folder_modes import aligned
+from gmmseg.folder_modes import exposure
 from gmmseg.image import Image
 from gmmseg.many_images import provenance
 from gmmseg.mixture.em import Callback, fit_rows
@@ -27,6 +27,8 @@ from gmmseg.options import SegmentOptions
 from gmmseg.pixels import PixelRows, pixel_rows
 
 __all__ = ["ImageRows", "fit_aligned", "fit_pooled", "rows_of_image", "some_rows"]
+
+Array = NDArray[np.float64]
 
 #: In the place of the number of classes: choose it.
 _AUTO = "auto"
@@ -180,9 +182,11 @@ def fit_aligned(
 ) -> Model:
     """One model of the rows of many images that were taken under different exposures.
 
-    As `fit_pooled`, and then once more with each image brought to the exposure of that model: a
-    gain and an offset for each feature (docs/math.md, eq. 98). Otherwise exposures become classes,
-    where they tell images apart more than what is in them does.
+    A pooled model takes exposures for classes, where these tell images apart more than what is in
+    them does. So each image is brought to the exposure of the model, a gain and an offset for each
+    feature, and the model is fitted once more (docs/math.md, eq. 98). It begins with the images as
+    they are, and as they are with the same mean and spread; the more likely model is taken
+    (eq. 99).
 
     Parameters
     ----------
@@ -193,12 +197,44 @@ def fit_aligned(
     -------
     Model
     """
-    model = fit_pooled(parts, k, options, threads=threads, callback=callback)
-    moved = [
-        replace(part, features=aligned(model, part.features, part.weights, threads=threads))
-        for part in parts
-    ]
-    return fit_pooled(moved, model.k, options, threads=threads, callback=callback)
+    found = []
+    for begun in (parts, _alike(parts)):
+        model = fit_pooled(begun, k, options, threads=threads, callback=callback)
+        changes = [exposure(model, p.features, p.weights, threads=threads) for p in parts]
+        moved = [_undone(part, *change) for part, change in zip(parts, changes, strict=True)]
+        model = fit_pooled(moved, model.k, options, threads=threads, callback=callback)
+        shrunk = sum(
+            float(part.weights.sum() * np.log(gain).sum())
+            for part, (gain, _) in zip(parts, changes, strict=True)
+        )
+        found.append((model.provenance["fit"]["log_likelihood"] - shrunk, model))
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+def _undone(part: ImageRows, gain: Array, offset: Array) -> ImageRows:
+    """The rows of an image without its exposure."""
+    return replace(part, features=(part.features - offset) / gain)
+
+
+def _alike(parts: Sequence[ImageRows]) -> list[ImageRows]:
+    """The rows with the same mean and spread of each feature in all images."""
+    means, spreads = np.array([_moments(part) for part in parts]).transpose(1, 0, 2)
+    mean = means.mean(axis=0)
+    spread = np.exp(np.log(spreads).mean(axis=0))
+    gains = spreads / spread
+    changes = zip(parts, gains, means - gains * mean, strict=True)
+    return [_undone(part, gain, offset) for part, gain, offset in changes]
+
+
+def _moments(part: ImageRows) -> tuple[Array, Array]:
+    """Mean and standard deviation of each feature; of one that does not vary 1."""
+    seen = np.isfinite(part.features)
+    weights = np.where(seen, part.weights[:, None], 0.0)
+    total = np.maximum(weights.sum(axis=0), np.finfo(float).tiny)
+    values = np.where(seen, part.features, 0.0)
+    mean = (weights * values).sum(axis=0) / total
+    deviation = np.sqrt((weights * (values - mean) ** 2).sum(axis=0) / total)
+    return mean, np.where(deviation > 0, deviation, 1.0)
 
 
 def _labels(

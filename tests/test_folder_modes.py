@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import gmmseg
+from gmmseg import folder_modes
 from gmmseg.errors import InvalidDataError
 from gmmseg.folder_modes import (
     DriftOptions,
-    aligned,
     class_mixture,
     compared,
     drifted,
+    exposure,
     matched,
     reweighted,
 )
@@ -82,23 +83,41 @@ def test_a_reference_of_aligned_images_is_right_for_all_of_them():
     assert wrong[fit_aligned] == 0
 
 
-def test_aligned_features_are_those_of_the_reference(reference):
+def test_an_exposure_is_found(reference):
     picture, _ = scene(1)
     rows = rows_of(picture, reference)
     features = np.asarray(rows.features, float)
-    gain, offset = np.array([0.8, 1.1, 0.9]), np.array([12.0, -3.0, 5.0])
-    found = aligned(reference, features * gain + offset, rows.counts)
-    np.testing.assert_allclose(found[:, 0], features[:, 0], atol=1.5)
-    np.testing.assert_allclose(found.mean(axis=0), features.mean(axis=0), atol=0.5)
-    same = aligned(reference, features, rows.counts)
-    np.testing.assert_allclose(same, features, atol=1.0)
+    told = np.array([0.8, 1.0, 1.0]), np.array([12.0, -3.0, 5.0])
+    gain, offset = exposure(reference, features * told[0] + told[1], rows.counts)
+    np.testing.assert_allclose(gain[0], told[0][0], atol=0.02)
+    middle = features.mean(axis=0)  # of colours that hardly differ a gain is an offset
+    np.testing.assert_allclose(gain * middle + offset, told[0] * middle + told[1], atol=1.0)
+    gain, offset = exposure(reference, features, rows.counts)
+    np.testing.assert_allclose(gain * middle + offset, middle, atol=0.5)
 
 
-def test_an_image_of_one_colour_is_aligned_by_its_place(reference):
-    """Nothing tells a gain: what comes out is finite, and near a class."""
-    features = np.full((50, 3), [25.0, 2.0, 6.0])
-    found = aligned(reference, features)
-    assert np.isfinite(found).all()
+def test_what_is_no_exposure_changes_nothing(reference, monkeypatch):
+    monkeypatch.setattr(folder_modes, "_LEAST_GAIN", 9.0)
+    gain, offset = exposure(reference, np.full((50, 3), [25.0, 2.0, 6.0]))
+    assert gain.tolist() == [1, 1, 1]
+    assert offset.tolist() == [0, 0, 0]
+
+
+def test_images_with_gaps_and_of_one_colour_are_aligned():
+    rng = np.random.default_rng(0)
+    parts = []
+    for gain in (1.0, 1.2, 0.9):
+        values = rng.choice([10.0, 30.0, 60.0], (30, 40))[..., None] * [1, 2] + 20
+        values = gain * (values + rng.normal(0, 4, values.shape))
+        values[3:6, :, 1] = np.nan
+        parts.append(rows_of_image(Image.from_array(values, axes="YXC"), PLAIN, 1 << 20))
+    flat = Image.from_array(np.full((9, 9, 2), 40.0), axes="YXC")
+    parts.append(rows_of_image(flat, PLAIN, 1 << 20))
+    model = fit_aligned(parts, 3, PLAIN)
+    assert np.isfinite(model.mixture.means).all()
+    free = DriftOptions(max_drift=60)
+    shares = [drifted(model, p.features, p.weights, free).mixture.weights for p in parts[:3]]
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.05)
 
 
 def test_images_beyond_the_limit_are_at_the_limit(reference):
