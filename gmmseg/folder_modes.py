@@ -58,8 +58,9 @@ Rows = NDArray[Any] | LazyRows
 _GAINS = (0.7, 1.0, 1.4)
 _OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
-#: The least gain that is believed.
-_LEAST_GAIN = 0.1
+#: The least gain, and the most nats of a pixel and feature that the prior of (81) may take, of what
+#: is believed to be another exposure: clouds are none. A quarter is a gain of 0.5 or 1.5.
+_LEAST_GAIN, _MOST_NATS = 0.1, 0.25
 
 #: Rows that are looked at to choose a beginning.
 _FIRST_LOOK = 1 << 11
@@ -173,12 +174,14 @@ def exposure(
     Returns
     -------
     gain, offset : ndarray of shape (D,)
-        What is `x` in the reference is ``gain * x + offset`` in the image.
+        What is `x` in the reference is ``gain * x + offset`` in the image; 1 and 0 where the image
+        differs by more than exposures do.
     """
     options = DriftOptions() if options is None else options
     found = _common_change(model.mixture, features, counts, options, threads)
-    gain, offset = CommonShift(reference=model.mixture).exposure(found.mixture.means)
-    if (gain < _LEAST_GAIN).any():  # nothing that another exposure would do
+    rule = CommonShift(reference=model.mixture)
+    gain, offset = rule.exposure(found.mixture.means)
+    if (gain < _LEAST_GAIN).any() or (-rule.log_prior(found.mixture) > _MOST_NATS * len(gain)):
         return np.ones_like(gain), np.zeros_like(offset)
     return gain, offset
 

@@ -217,11 +217,9 @@ def _undone(part: ImageRows, gain: Array, offset: Array) -> ImageRows:
 
 
 def _alike(parts: Sequence[ImageRows]) -> list[ImageRows]:
-    """The rows with the same mean and spread of each feature in all images."""
+    """The rows with the same mean and spread of each feature in all images, those in the middle."""
     means, spreads = np.array([_moments(part) for part in parts]).transpose(1, 0, 2)
-    mean = means.mean(axis=0)
-    spread = np.exp(np.log(spreads).mean(axis=0))
-    gains = spreads / spread
+    mean, gains = np.median(means, axis=0), spreads / np.median(spreads, axis=0)
     changes = zip(parts, gains, means - gains * mean, strict=True)
     return [_undone(part, gain, offset) for part, gain, offset in changes]
 

@@ -86,7 +86,7 @@ class FixedClasses:
 
     def objective(self, statistics: Statistics, mixture: Mixture) -> float:
         """Mean log-likelihood, and the share of the prior on the means."""
-        return statistics.mean_log_likelihood + self._log_prior(mixture)
+        return statistics.mean_log_likelihood + self.log_prior(mixture)
 
     def admitted(self, mixture: Mixture) -> Mixture:
         """The mixture with what is fixed put back."""
@@ -106,7 +106,8 @@ class FixedClasses:
     def _allowed(self, means: Array) -> Array:
         return self.reference.means
 
-    def _log_prior(self, mixture: Mixture) -> float:
+    def log_prior(self, mixture: Mixture) -> float:
+        """Of what is free, for each row."""
         return 0.0
 
     @cached_property
@@ -168,7 +169,7 @@ class CommonShift(FixedClasses):
     def _allowed(self, means: Array) -> Array:
         return means
 
-    def _log_prior(self, mixture: Mixture) -> float:
+    def log_prior(self, mixture: Mixture) -> float:
         change = self._change(mixture.means)
         return -0.5 * float(self._stiffness @ change**2)
 
@@ -232,7 +233,7 @@ class OwnMoves(FixedClasses):
         shorter = np.where(distance > limit, limit / np.where(distance > 0, distance, 1.0), 1.0)
         return self.reference.means + moves * shorter[:, None]
 
-    def _log_prior(self, mixture: Mixture) -> float:
+    def log_prior(self, mixture: Mixture) -> float:
         squared = self.distances(mixture.means, self.centre) ** 2
         return -0.5 * self._prior_rows * float(squared.sum()) / self.rows
 
