@@ -55,6 +55,23 @@ def test_any_tile_gives_the_same(tmp_path, run, scene, smooth):
         assert pixels == found[0][1]
 
 
+@pytest.mark.parametrize("more", [(), SMALL], ids=["held", "streamed"])
+@pytest.mark.parametrize("command", ["segment", "batch"])
+def test_maps_of_other_rasters_are_geotiff(tmp_path, run, command, more):
+    """What GDAL reads has a place on earth, which a PNG would lose."""
+    path, values = tmp_path / "scene.img", landscape()
+    with rasterio.open(
+        path, "w", driver="HFA", width=80, height=60, count=3, dtype="uint16", crs="EPSG:32633",
+        transform=PLACE,
+    ) as file:  # fmt: skip
+        file.write(values)
+    words = ("-k", 3, "-o", f"{tmp_path}/out/", "--preset", "plain", *more)
+    done = run(command, path, *words)
+    assert done.status == 0, done.err
+    _, crs, transform = labels_of(tmp_path / "out" / "scene_labels.tif")
+    assert (crs.to_epsg(), transform) == (32633, PLACE)
+
+
 @pytest.mark.parametrize("more", [(), SMALL])
 def test_fit_and_apply(tmp_path, run, scene, more):
     other = write(tmp_path / "other.tif", landscape(seed=3))

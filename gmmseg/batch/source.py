@@ -78,6 +78,6 @@ class ImageSource:
         return image
 
     def is_tiff(self, file: PlannedFile) -> bool:
-        """Whether the input is a TIFF."""
-        with (self.root / file.input).open("rb") as stream:
-            return is_tiff(stream.read(4))
+        """Whether the input is a TIFF, or a raster of GDAL's."""
+        source = Source.of_path(self.root / file.input)
+        return is_tiff(source.head) or is_scene(source)
