@@ -137,7 +137,8 @@ def report(dates: np.ndarray) -> str:
         "another date, the more so the more classes there are. `reference` has it worse: its "
         "classes are those of one date.",
         "- `drift` lets each date have a gain and an offset of every band, both when the model of "
-        "all dates is made and when a date is labelled (math.md, eq. 81 and 98).",
+        "all dates is made and when a date is labelled (math.md, eq. 81, 98 and 99). Dates under "
+        "clouds differ by more than that and stay as they are.",
         "- Few classes agree well whatever is done: clouds take some of them, and two that are "
         "left are hard to mix up. Kappa tells that apart.",
         "- A covariance of its own for each class (`plain`) makes dates into classes most "
