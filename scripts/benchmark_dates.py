@@ -140,11 +140,11 @@ def report(dates: np.ndarray) -> str:
         "all dates is made and when a date is labelled (math.md, eq. 81, 98 and 99). Dates under "
         "clouds differ by more than that and stay as they are.",
         "- Few classes agree well whatever is done: clouds take some of them, and two that are "
-        "left are hard to mix up. Kappa tells that apart. Without the clouded dates all classes are "
-        "in use, and `drift` is ahead where there are many.",
+        "left are hard to mix up. Kappa tells that apart. Without the clouded dates all classes "
+        "are in use, and `drift` is ahead where there are many.",
         "- A covariance of its own for each class (`plain`) makes dates into classes most "
-        "readily, and `drift` is no remedy then. Where classes are followed over scenes of many bands, the default is one "
-        "covariance for all, and smoothing after EM.",
+        "readily, and `drift` is no remedy then. Where classes are followed over scenes "
+        "of many bands, the default is one covariance for all, and smoothing after EM.",
         "- Bands of the air (B01, B09, B10) tell dates apart, not grounds: leave them out with "
         "`--bands 2,3,4,5,6,7,8,9,12,13`.",
     ]
