@@ -46,6 +46,7 @@ __all__ = [
     "class_mixture",
     "compared",
     "drifted",
+    "exposure",
     "matched",
     "reweighted",
 ]
@@ -56,6 +57,10 @@ Rows = NDArray[Any] | LazyRows
 #: Where EM over the common change begins; offsets are parts of `DriftOptions.max_drift`.
 _GAINS = (0.7, 1.0, 1.4)
 _OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+#: The least gain, and the most nats of a pixel and feature that the prior of (81) may take, of what
+#: is believed to be another exposure: clouds are none. A quarter is a gain of 0.5 or 1.5.
+_LEAST_GAIN, _MOST_NATS = 0.1, 0.25
 
 #: Rows that are looked at to choose a beginning.
 _FIRST_LOOK = 1 << 11
@@ -149,6 +154,36 @@ def _common_change(
     begun = [fitted(some, start, _ROUGHLY) for start in _beginnings(reference, options)]
     best = max(begun, key=lambda fit: fit.history[-1])
     return fitted(many, best.mixture, EMOptions())
+
+
+def exposure(
+    model: Model,
+    features: Rows,
+    counts: Any = None,
+    options: DriftOptions | None = None,
+    *,
+    threads: int | None = None,
+) -> tuple[Array, Array]:
+    """How an image was exposed compared with a reference: eq. 81 as a gain and an offset.
+
+    Parameters
+    ----------
+    model, features, counts, options, threads
+        As in `drifted`.
+
+    Returns
+    -------
+    gain, offset : ndarray of shape (D,)
+        What is `x` in the reference is ``gain * x + offset`` in the image; 1 and 0 where the image
+        differs by more than exposures do.
+    """
+    options = DriftOptions() if options is None else options
+    found = _common_change(model.mixture, features, counts, options, threads)
+    rule = CommonShift(reference=model.mixture)
+    gain, offset = rule.exposure(found.mixture.means)
+    if (gain < _LEAST_GAIN).any() or (-rule.log_prior(found.mixture) > _MOST_NATS * len(gain)):
+        return np.ones_like(gain), np.zeros_like(offset)
+    return gain, offset
 
 
 def _beginnings(reference: Mixture, options: DriftOptions) -> Iterator[Mixture]:

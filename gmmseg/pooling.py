@@ -14,6 +14,7 @@ from gmmseg.autocorrelation import effective_number
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import start_scale
+from gmmseg.folder_modes import exposure
 from gmmseg.image import Image
 from gmmseg.many_images import provenance
 from gmmseg.mixture.em import Callback, fit_rows
@@ -23,9 +24,11 @@ from gmmseg.mixture.sampling import sampled_rows
 from gmmseg.mixture.selection import select_rows
 from gmmseg.model import Model
 from gmmseg.options import SegmentOptions
-from gmmseg.pixels import pixel_rows
+from gmmseg.pixels import PixelRows, pixel_rows
 
-__all__ = ["ImageRows", "fit_pooled", "rows_of_image"]
+__all__ = ["ImageRows", "fit_aligned", "fit_pooled", "rows_of_image", "some_rows"]
+
+Array = NDArray[np.float64]
 
 #: In the place of the number of classes: choose it.
 _AUTO = "auto"
@@ -73,8 +76,16 @@ def rows_of_image(image: Image, options: SegmentOptions, most_rows: int) -> Imag
     >>> rows_of_image(image, SegmentOptions(), 10).weights
     array([3., 1.])
     """
+    rows = pixel_rows(image, options.features.resolve(image))
+    n_effective = effective_number(rows.numbers, rows.bands, rows.n_pixels)
+    return some_rows(image, rows, options, most_rows, n_effective=n_effective)
+
+
+def some_rows(
+    image: Image, rows: PixelRows, options: SegmentOptions, most_rows: int, *, n_effective: float
+) -> ImageRows:
+    """`rows_of_image` where the rows are known; of a scene that is streamed, by a look at it."""
     spec = options.features.resolve(image)
-    rows = pixel_rows(image, spec)
     features, weights = sampled_rows(rows.features, rows.counts, most_rows)
     return ImageRows(
         name="an image" if image.path is None else image.path.name,
@@ -83,7 +94,7 @@ def rows_of_image(image: Image, options: SegmentOptions, most_rows: int) -> Imag
         ndim=image.ndim,
         features=np.asarray(features),
         weights=weights,
-        n_effective=effective_number(rows.numbers, rows.bands, rows.n_pixels),
+        n_effective=n_effective,
     )
 
 
@@ -159,6 +170,69 @@ def fit_pooled(
         regions=options.regions,
         provenance=origin | told,
     )
+
+
+def fit_aligned(
+    parts: Sequence[ImageRows],
+    k: int | str,
+    options: SegmentOptions,
+    *,
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> Model:
+    """One model of the rows of many images that were taken under different exposures.
+
+    A pooled model takes exposures for classes, where these tell images apart more than what is in
+    them does. So each image is brought to the exposure of the model, a gain and an offset for each
+    feature, and the model is fitted once more (docs/math.md, eq. 98). It begins with the images as
+    they are, and as they are with the same mean and spread; the more likely model is taken
+    (eq. 99).
+
+    Parameters
+    ----------
+    parts, k, options, threads, callback
+        As in `fit_pooled`.
+
+    Returns
+    -------
+    Model
+    """
+    found = []
+    for begun in (parts, _alike(parts)):
+        model = fit_pooled(begun, k, options, threads=threads, callback=callback)
+        changes = [exposure(model, p.features, p.weights, threads=threads) for p in parts]
+        moved = [_undone(part, *change) for part, change in zip(parts, changes, strict=True)]
+        model = fit_pooled(moved, model.k, options, threads=threads, callback=callback)
+        shrunk = sum(
+            float(part.weights.sum() * np.log(gain).sum())
+            for part, (gain, _) in zip(parts, changes, strict=True)
+        )
+        found.append((model.provenance["fit"]["log_likelihood"] - shrunk, model))
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+def _undone(part: ImageRows, gain: Array, offset: Array) -> ImageRows:
+    """The rows of an image without its exposure."""
+    return replace(part, features=(part.features - offset) / gain)
+
+
+def _alike(parts: Sequence[ImageRows]) -> list[ImageRows]:
+    """The rows with the same mean and spread of each feature in all images, those in the middle."""
+    means, spreads = np.array([_moments(part) for part in parts]).transpose(1, 0, 2)
+    mean, gains = np.median(means, axis=0), spreads / np.median(spreads, axis=0)
+    changes = zip(parts, gains, means - gains * mean, strict=True)
+    return [_undone(part, gain, offset) for part, gain, offset in changes]
+
+
+def _moments(part: ImageRows) -> tuple[Array, Array]:
+    """Mean and standard deviation of each feature; of one that does not vary 1."""
+    seen = np.isfinite(part.features)
+    weights = np.where(seen, part.weights[:, None], 0.0)
+    total = np.maximum(weights.sum(axis=0), np.finfo(float).tiny)
+    values = np.where(seen, part.features, 0.0)
+    mean = (weights * values).sum(axis=0) / total
+    deviation = np.sqrt((weights * (values - mean) ** 2).sum(axis=0) / total)
+    return mean, np.where(deviation > 0, deviation, 1.0)
 
 
 def _labels(

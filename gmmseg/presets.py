@@ -157,6 +157,15 @@ def options_for(
     return preset
 
 
+def _after_em(options: SegmentOptions) -> SegmentOptions:
+    return replace(options, smoothing=replace(options.smoothing, inside=False))
+
+
+#: Options where classes are followed from image to image, by whether these are scenes of many
+#: bands: docs/quality-dates.md.
+_FOLLOWED = {False: PRESETS["plain"], True: _after_em(PRESETS["satellite"])}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChangedPreset:
     """A preset with other values for some fields: how any image is segmented, as plain values.
@@ -169,6 +178,10 @@ class ChangedPreset:
         For the parts of `SegmentOptions` by name, the fields that differ from the preset's.
     boxed : bool
         As in `options_for`.
+    followed : bool
+        Classes are followed from image to image: "auto" is then "satellite", with its field after
+        EM, for scenes of many bands, and otherwise "plain", because means of textures can hardly
+        be followed.
 
     Examples
     --------
@@ -181,6 +194,7 @@ class ChangedPreset:
     preset: str = DEFAULT
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     boxed: bool = False
+    followed: bool = False
 
     def __post_init__(self) -> None:
         for preset in PRESETS.values():  # what breaks a rule is told before anything is read
@@ -188,7 +202,10 @@ class ChangedPreset:
 
     def __call__(self, image: Image) -> SegmentOptions:
         """The options for an image."""
-        options = self._changed(options_for(self.preset, image, boxed=self.boxed))
+        if self.followed and self.preset == AUTOMATIC:
+            options = self._changed(_FOLLOWED[preset_name(image) == "satellite"])
+        else:
+            options = self._changed(options_for(self.preset, image, boxed=self.boxed))
         told = "inside" in self.changes.get("smoothing", {})
         if told or not options.smoothing.inside or not _undefined(image, options.features):
             return options
@@ -199,7 +216,7 @@ class ChangedPreset:
 
         "auto" is then "plain": a field inside EM and textures need the image in one place.
         """
-        automatic = self.preset == AUTOMATIC
+        automatic = self.preset == AUTOMATIC and not self.followed
         return (replace(self, preset="plain") if automatic else self)(look)
 
     def _changed(self, options: SegmentOptions) -> SegmentOptions:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gmmseg._check import check_integer
 from gmmseg._optional import import_optional
-from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.errors import GmmsegError, InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.tiles import ImageScene, Scene, joined_rows, look_step
 
@@ -256,8 +256,12 @@ def _image_of_array(values: NDArray[Any], options: ScatteredOptions) -> Image:
 def _image_of_files(paths: list[str], reading: Any, start: int, stop: int) -> Image:
     from gmmseg.io.scenes import open_scene
 
-    with open_scene(paths, reading=reading, threads=1) as scene:
-        return scene.read(slice(start, stop))
+    try:
+        with open_scene(paths, reading=reading, threads=1) as scene:
+            return scene.read(slice(start, stop))
+    except GmmsegError as error:
+        told = type(error)(str(error))
+    raise told  # by itself: GDAL's errors, where it comes from, cannot be sent
 
 
 def _some_rows(image: Image, rows: slice) -> Image:

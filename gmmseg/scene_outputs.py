@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from gmmseg.pixel_grid import PixelGrid
 from gmmseg.streaming import LabelledStrip, SceneTable, StreamOptions, label_strips
 from gmmseg.tiles import Scene, look_step
 
-__all__ = ["SceneSummary", "check_scene_outputs", "write_scene"]
+__all__ = ["SceneSummary", "check_scene_outputs", "scene_facts", "scene_picture", "write_scene"]
 
 #: Most pixels of the overlay of a scene.
 _OVERLAY = 4 << 20
@@ -55,6 +56,27 @@ class SceneSummary:
     bands: tuple[str, ...]
     n_pixels: int
     smoothing: dict[str, Any] | None
+
+
+def scene_facts(
+    scene: Scene, model: Model, found: SceneSummary, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `Segmentation.to_dict` tells of an image, of a scene that was streamed."""
+    return {
+        "input": None if scene.path is None else str(scene.path),
+        "shape": list(scene.shape),
+        "k": model.k,
+        "pixels_used": found.n_pixels,
+        "pixels_not_used": scene.n_pixels - found.n_pixels,
+        "bands": list(found.bands),
+        "classes": [row.to_dict() for row in found.table],
+        "fit": model.provenance.get("fit", {}),
+        "smoothing": found.smoothing,
+        "regions": None,
+        "bias": None,
+        "notes": ["read strip by strip"],
+        "warnings": list(warnings),
+    }
 
 
 def check_scene_outputs(plan: Mapping[str, Path]) -> None:
@@ -87,6 +109,7 @@ def write_scene(
     overwrite: bool = False,
     threads: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
+    texts: Mapping[str, Callable[[SceneSummary], str]] = MappingProxyType({}),
 ) -> SceneSummary:
     """Label a scene and write the files of `plan`: all of them, or none.
 
@@ -105,6 +128,8 @@ def write_scene(
     threads : int, optional
     progress : callable
         Called with the share that is done, 0..1.
+    texts : mapping of callable
+        What else is in the plan: files of text about the scene, made when all is known.
 
     Raises
     ------
@@ -113,7 +138,7 @@ def write_scene(
     InvalidDataError
         When no pixel may be used.
     """
-    check_scene_outputs(plan)
+    check_scene_outputs({name: path for name, path in plan.items() if name not in texts})
     grid = scene.grid or PixelGrid.plain(2, scene.spacing, scene.unit)
     known = map_layouts(scene.shape, model, scene.georeference, grid)
     layouts = {name: known[name] for name in plan if name in known}
@@ -139,12 +164,10 @@ def write_scene(
         if "model" in paths:
             write_text(paths["model"], model.to_json())
         files.close()  # before the files are moved
-        return SceneSummary(
-            table=seen.table.rows,
-            bands=seen.bands,
-            n_pixels=seen.table.n_pixels,
-            smoothing=seen.smoothing,
-        )
+        found = seen.summary()
+        for name, text_of in texts.items():
+            write_text(paths[name], text_of(found))
+        return found
 
 
 def _write_strip(
@@ -226,6 +249,12 @@ class _Seen:
         )  # fmt: skip
         self._parts.append((small, labels[here].copy()))
 
+    def summary(self) -> SceneSummary:
+        table = self.table
+        return SceneSummary(
+            table=table.rows, bands=self.bands, n_pixels=table.n_pixels, smoothing=self.smoothing
+        )
+
     def overlay(self) -> NDArray[np.uint8]:
         """The scene with its classes in colour, with fewer pixels."""
         images, labels = zip(*self._parts, strict=True)
@@ -234,12 +263,18 @@ class _Seen:
             data=np.concatenate([image.data for image in images]),
             mask=np.concatenate([image.mask for image in images]),
         )
-        picture = overlay(display_rgb(whole), np.concatenate(labels), n_labels=self._model.k)
-        entries = [(row.label, row.share) for row in self.table.rows]
-        note = describe_display(whole)
-        if self._step > 1:
-            note = f"{note}; every {self._step}th pixel" if note else f"every {self._step}th pixel"
-        return with_legend(picture, entries, note=note)
+        return scene_picture(whole, np.concatenate(labels), self.table.rows, self._step)
+
+
+def scene_picture(
+    image: Image, labels: NDArray[Any], table: Sequence[ClassRow], step: int
+) -> NDArray[np.uint8]:
+    """Every so many pixels of a scene with their classes in colour, and a legend."""
+    picture = overlay(display_rgb(image), labels, n_labels=len(table))
+    note = describe_display(image)
+    if step > 1:
+        note = f"{note}; every {step}th pixel" if note else f"every {step}th pixel"
+    return with_legend(picture, [(row.label, row.share) for row in table], note=note)
 
 
 def _mask_of(image: Image) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ the same scene in memory, whatever the strips are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,10 +37,13 @@ __all__ = [
     "LOOK",
     "LabelledStrip",
     "StreamOptions",
+    "check_model_streamable",
     "check_streamable",
     "fit_scenes",
     "fits_into",
     "label_strips",
+    "refuse_streaming",
+    "rows_of_scene",
 ]
 
 #: An image in memory takes so many times its own size while it is segmented, and this beside.
@@ -121,12 +124,12 @@ def check_streamable(options: SegmentOptions, k: int | str | None = None) -> Non
         "classes merged where they touch (--merge-touching)": options.merging.is_on
         and options.merging.merge_touching,
     }
-    _refuse([what for what, is_asked in needed.items() if is_asked])
+    refuse_streaming([what for what, is_asked in needed.items() if is_asked])
 
 
 def _check_features(spec: FeatureSpec) -> None:
     if not spec.is_pointwise:
-        _refuse(["features of place or surroundings (--position, --texture, --blur)"])
+        refuse_streaming(["features of place or surroundings (--position, --texture, --blur)"])
 
 
 def _check_field(options: SegmentOptions | Model) -> None:
@@ -136,10 +139,17 @@ def _check_field(options: SegmentOptions | Model) -> None:
         "cleaning of regions (--min-area, --max-hole)": options.regions.cleans,
         "joined regions": options.regions.merges,
     }
-    _refuse([what for what, is_asked in needed.items() if is_asked])
+    refuse_streaming([what for what, is_asked in needed.items() if is_asked])
 
 
-def _refuse(what: Sequence[str]) -> None:
+def check_model_streamable(model: Model) -> None:
+    """Raise when labelling by a model needs the whole image at once."""
+    _check_features(model.features)
+    _check_field(model)
+
+
+def refuse_streaming(what: Sequence[str]) -> None:
+    """Raise when there is something that needs the whole image at once."""
     if what:
         raise InvalidParameterError(
             f"the scene is too large for the memory allowed and would be streamed, which does not "
@@ -183,17 +193,45 @@ def fit_scenes(
     """
     check_streamable(options, k)
     looks = [scene.look(LOOK) for scene in scenes]
-    memory = int(stream.memory * _OF_FIT) // len(scenes)
     first = options.features.resolve(looks[0])
     with ExitStack() as stack:
-        rows = []
-        for scene, look in zip(scenes, looks, strict=True):
-            spec = first.resolve(look)
-            height = stream.tile or strip_height(scene, int(stream.memory * _OF_STRIPS))
-            values = SceneRows(scene, spec, memory, height=height)
-            stack.callback(values.close)
-            rows.append(rows_of_values(values, look, spec, None))
+        rows = [
+            stack.enter_context(rows_of_scene(scene, first, stream, 1 / len(scenes)))
+            for scene in scenes
+        ]
         return model_of_rows(looks, rows, k, options, threads, callback)
+
+
+@contextmanager
+def rows_of_scene(
+    scene: Scene, spec: FeatureSpec, stream: StreamOptions = StreamOptions(), share: float = 1.0
+) -> Iterator[PixelRows]:
+    """The used pixels of a scene as rows, which are read strip by strip while the block lasts.
+
+    They are those of `pixels.pixel_rows` of the scene in memory; nothing can be put back.
+
+    Parameters
+    ----------
+    scene : Scene
+    spec : FeatureSpec
+    stream : StreamOptions
+    share : float
+        Of the memory.
+
+    Raises
+    ------
+    InvalidParameterError
+        When features need the whole image at once.
+    InvalidDataError
+        When no pixel may be used.
+    """
+    _check_features(spec)
+    look = scene.look(LOOK)
+    spec = spec.resolve(look)
+    height = stream.tile or strip_height(scene, int(stream.memory * _OF_STRIPS))
+    memory = int(stream.memory * _OF_FIT * share)
+    with closing(SceneRows(scene, spec, memory, height=height)) as values:
+        yield rows_of_values(values, look, spec, None)
 
 
 def label_strips(
@@ -223,8 +261,7 @@ def label_strips(
     ------
     LabelledStrip
     """
-    _check_features(model.features)
-    _check_field(model)
+    check_model_streamable(model)
     model = model.for_image(scene.look(LOOK))
     memory = int(stream.memory * _OF_STRIPS)
     height = strip_height(scene, memory)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from gmmseg.errors import InvalidParameterError
-from gmmseg.mixture import Mixture
+from gmmseg.mixture import Mixture, adaptation
 from gmmseg.mixture.adaptation import (
     CommonShift,
     DriftOptions,
@@ -17,6 +17,7 @@ from gmmseg.mixture.adaptation import (
     adapt_rows,
 )
 from gmmseg.mixture.em import accumulate
+from gmmseg.mixture.lazy import JoinedRows
 from gmmseg.mixture.options import EMOptions
 
 K, D = 3, 2
@@ -203,3 +204,27 @@ def test_a_component_without_rows_stays_at_its_centre():
 def test_options_are_checked(name):
     with pytest.raises(InvalidParameterError, match=f"{name} must be at least 0, got -1"):
         DriftOptions(**{name: -1})
+
+
+def test_an_exposure_is_a_gain_and_an_offset_of_each_feature():
+    mixture = reference()
+    rule = CommonShift(reference=mixture)
+    gain, offset = np.array([0.7, 1.2]), np.array([3.0, -1.0])
+    found = rule.exposure(gain * mixture.means + offset)
+    np.testing.assert_allclose(found, (gain, offset), rtol=1e-9)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_many_rows_begin_where_some_of_them_end(lazy, monkeypatch):
+    """Passes over all rows are few then, and the end is the same."""
+    mixture = reference()
+    X = rows(mixture, n=6000, shift=1.0)
+    rule = own_moves(mixture, len(X))
+    options = EMOptions(tol=1e-9, gap=0.0)
+    plain = adapt_rows(X, rule, options=options)
+    monkeypatch.setattr(adaptation, "_MANY", 5000)
+    monkeypatch.setattr(adaptation, "_SAMPLE", 1000)
+    found = adapt_rows(JoinedRows([X[:99], X[99:]]) if lazy else X, rule, options=options)
+    assert found.n_iter < plain.n_iter
+    assert found.history[-1] == pytest.approx(plain.history[-1], abs=1e-8)
+    np.testing.assert_allclose(found.mixture.means, plain.mixture.means, atol=1e-3)

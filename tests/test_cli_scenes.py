@@ -11,6 +11,7 @@ rasterio = pytest.importorskip("rasterio")
 from scene_files import PLACE, landscape, write  # noqa: E402
 
 SMALL = ("--memory", "1MB")  # everything is streamed
+MAPS = ("labels", "prob")
 
 
 def labels_of(path):
@@ -52,6 +53,23 @@ def test_any_tile_gives_the_same(tmp_path, run, scene, smooth):
     for labels, pixels in found[1:]:
         assert np.array_equal(labels, found[0][0])
         assert pixels == found[0][1]
+
+
+@pytest.mark.parametrize("more", [(), SMALL], ids=["held", "streamed"])
+@pytest.mark.parametrize("command", ["segment", "batch"])
+def test_maps_of_other_rasters_are_geotiff(tmp_path, run, command, more):
+    """What GDAL reads has a place on earth, which a PNG would lose."""
+    path, values = tmp_path / "scene.img", landscape()
+    with rasterio.open(
+        path, "w", driver="HFA", width=80, height=60, count=3, dtype="uint16", crs="EPSG:32633",
+        transform=PLACE,
+    ) as file:  # fmt: skip
+        file.write(values)
+    words = ("-k", 3, "-o", f"{tmp_path}/out/", "--preset", "plain", *more)
+    done = run(command, path, *words)
+    assert done.status == 0, done.err
+    _, crs, transform = labels_of(tmp_path / "out" / "scene_labels.tif")
+    assert (crs.to_epsg(), transform) == (32633, PLACE)
 
 
 @pytest.mark.parametrize("more", [(), SMALL])
@@ -141,11 +159,45 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, run, make, message, 
     assert [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and p not in before] == []
 
 
+@pytest.mark.parametrize("more", [(), SMALL], ids=["held", "streamed"])
+@pytest.mark.parametrize("spoil", [broken, empty], ids=["cut", "empty"])
+def test_a_bad_scene_among_several_leaves_no_model(tmp_path, run, scene, spoil, more):
+    model = tmp_path / "m.gmm.json"
+    done = run("fit", scene, *spoil(tmp_path), "-k", 3, "-o", model, "--preset", "plain", *more)
+    lines = [line for line in done.err.splitlines() if "compiling" not in line]
+    assert (done.status, len(lines)) == (1, 1)
+    assert "cannot read" in lines[0] or "no pixel may be used" in lines[0]
+    assert not model.exists()
+
+
+@pytest.mark.parametrize("more", [(), SMALL], ids=["held", "streamed"])
+def test_a_scene_that_lacks_a_band_of_the_model(tmp_path, run, scene, more):
+    assert run("fit", scene, "-k", 3, "-o", tmp_path / "m.gmm.json").status == 0
+    other = write(tmp_path / "two.tif", landscape(bands=2))
+    done = run("apply", tmp_path / "m.gmm.json", other, scene, "-o", f"{tmp_path}/out/", *more)
+    assert done.status == 1
+    assert done.err.count("the model was fitted on 3 features") == 1
+    assert "1 of 2 inputs failed" in done.err
+    made = [path.name for path in (tmp_path / "out").iterdir()]
+    assert sorted(made) == ["scene_labels.tif", "scene_overlay.png"]
+
+
 def test_an_output_that_cannot_be_written(tmp_path, run, scene):
     (tmp_path / "file").touch()
     done = run("segment", scene, "-k", 3, "-o", f"{tmp_path}/file/", *SMALL)
     assert done.status == 1
     assert len(done.err.splitlines()) == 1
+
+
+def test_the_size_of_a_map_does_not_depend_on_the_strips(tmp_path, run):
+    """Blocks that several strips reach into are written once, when they are whole."""
+    path = write(tmp_path / "scene.tif", landscape(600, 520))
+    sizes = []
+    for name, more in (("held", ()), ("streamed", (*SMALL, "--tile", "9"))):
+        words = ("-k", 3, "-o", f"{tmp_path}/{name}/", "--preset", "plain", "--probabilities")
+        assert run("segment", path, *words, *more).status == 0
+        sizes.append([(tmp_path / name / f"scene_{m}.tif").stat().st_size for m in MAPS])
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
 
 
 def test_options_that_need_the_whole_scene(tmp_path, run, scene):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import gmmseg
+from gmmseg import folder_modes
 from gmmseg.errors import InvalidDataError
 from gmmseg.folder_modes import (
     DriftOptions,
     class_mixture,
     compared,
     drifted,
+    exposure,
     matched,
     reweighted,
 )
@@ -20,9 +22,11 @@ from gmmseg.image import Image
 from gmmseg.mixture import Mixture
 from gmmseg.mixture.em import accumulate
 from gmmseg.pixels import pixel_rows
+from gmmseg.pooling import fit_aligned, fit_pooled, rows_of_image
 
 COLOURS = np.array([[60, 50, 45], [120, 110, 90], [190, 180, 170]], float)
 N = 48
+PLAIN = gmmseg.SegmentOptions()
 
 
 def scene(seed, gain=1.0, offset=0.0, shares=(1 / 3, 1 / 3, 1 / 3)):
@@ -61,6 +65,59 @@ def test_drift_over_50_images_swaps_no_label(reference):
         rows = rows_of(picture, reference)
         model = drifted(reference, rows.features, rows.counts, options)
         assert right(model, picture, truth) > 0.97
+
+
+def test_a_reference_of_aligned_images_is_right_for_all_of_them():
+    """Of images under different exposures a plain pooled model takes exposures for classes."""
+    pictures = list(exposures(32, concentration=1))
+    parts = [rows_of_image(Image.from_array(picture), PLAIN, 1 << 20) for picture, _ in pictures]
+    wrong = {}
+    for fit in (fit_pooled, fit_aligned):
+        model = fit(parts, 3, PLAIN)
+        wrong[fit] = 0
+        for picture, truth in pictures:
+            rows = rows_of(picture, model)
+            own = drifted(model, rows.features, rows.counts, DriftOptions(max_drift=12))
+            wrong[fit] += right(own, picture, truth) < 0.97
+    assert wrong[fit_pooled] > 0
+    assert wrong[fit_aligned] == 0
+
+
+def test_an_exposure_is_found(reference):
+    picture, _ = scene(1)
+    rows = rows_of(picture, reference)
+    features = np.asarray(rows.features, float)
+    told = np.array([0.8, 1.0, 1.0]), np.array([12.0, -3.0, 5.0])
+    gain, offset = exposure(reference, features * told[0] + told[1], rows.counts)
+    np.testing.assert_allclose(gain[0], told[0][0], atol=0.02)
+    middle = features.mean(axis=0)  # of colours that hardly differ a gain is an offset
+    np.testing.assert_allclose(gain * middle + offset, told[0] * middle + told[1], atol=1.0)
+    gain, offset = exposure(reference, features, rows.counts)
+    np.testing.assert_allclose(gain * middle + offset, middle, atol=0.5)
+
+
+def test_what_is_no_exposure_changes_nothing(reference, monkeypatch):
+    monkeypatch.setattr(folder_modes, "_LEAST_GAIN", 9.0)
+    gain, offset = exposure(reference, np.full((50, 3), [25.0, 2.0, 6.0]))
+    assert gain.tolist() == [1, 1, 1]
+    assert offset.tolist() == [0, 0, 0]
+
+
+def test_images_with_gaps_and_of_one_colour_are_aligned():
+    rng = np.random.default_rng(0)
+    parts = []
+    for gain in (1.0, 1.2, 0.9):
+        values = rng.choice([10.0, 30.0, 60.0], (30, 40))[..., None] * [1, 2] + 20
+        values = gain * (values + rng.normal(0, 4, values.shape))
+        values[3:6, :, 1] = np.nan
+        parts.append(rows_of_image(Image.from_array(values, axes="YXC"), PLAIN, 1 << 20))
+    flat = Image.from_array(np.full((9, 9, 2), 40.0), axes="YXC")
+    parts.append(rows_of_image(flat, PLAIN, 1 << 20))
+    model = fit_aligned(parts, 3, PLAIN)
+    assert np.isfinite(model.mixture.means).all()
+    free = DriftOptions(max_drift=60)
+    shares = [drifted(model, p.features, p.weights, free).mixture.weights for p in parts[:3]]
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.05)
 
 
 def test_images_beyond_the_limit_are_at_the_limit(reference):

@@ -98,6 +98,8 @@ LAYERS = (
     ("zonal.py", 4),
     ("scattered_scenes.py", 4),
     ("distributed.py", 4),
+    ("scattered_outputs.py", 4),
+    ("schedulers.py", 4),
     ("xarrays.py", 5),
     ("batch/", 5),
     ("report/", 5),

@@ -12,7 +12,14 @@ from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import image_features
 from gmmseg.image import Image
 from gmmseg.options import SegmentOptions
-from gmmseg.presets import AUTOMATIC, PRESET_NAMES, PRESETS, options_for, preset_name
+from gmmseg.presets import (
+    AUTOMATIC,
+    PRESET_NAMES,
+    PRESETS,
+    ChangedPreset,
+    options_for,
+    preset_name,
+)
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 RNG = np.random.default_rng(0)
@@ -164,3 +171,16 @@ def test_blur_neither_gives_to_nor_takes_from_unused_pixels():
 def test_options_that_break_their_rule(option, message):
     with pytest.raises(InvalidParameterError, match=message):
         FeatureSpec(**option)
+
+
+def test_classes_that_are_followed_from_image_to_image():
+    """Scenes of many bands have one covariance and a field after EM, in strips as in memory."""
+    scene = Image.from_array(RNG.random((6, 7, 4)))
+    photo = Image.from_array(RNG.integers(0, 255, (6, 7, 3), dtype=np.uint8))
+    chosen = ChangedPreset(followed=True)
+    options = chosen(scene)
+    assert options.em == PRESETS["satellite"].em
+    assert options.smoothing == replace(PRESETS["satellite"].smoothing, inside=False)
+    assert chosen.of_stream(scene) == options
+    assert chosen(photo) == PRESETS["plain"] == chosen.of_stream(photo)
+    assert replace(chosen, preset="photo")(photo) == PRESETS["photo"]

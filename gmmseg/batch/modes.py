@@ -7,28 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
+from gmmseg.batch.subjects import Chosen, Found, Subject
 from gmmseg.folder_modes import DriftOptions, compared, drifted, matched, reweighted
-from gmmseg.image import Image
 from gmmseg.model import Model
-from gmmseg.options import SegmentOptions
-from gmmseg.pipeline import apply, segment
-from gmmseg.pixels import PixelRows, pixel_rows
-from gmmseg.segmentation import Segmentation
+from gmmseg.pixels import PixelRows
+from gmmseg.pooling import fit_aligned, fit_pooled
 
 __all__ = ["EACH", "MODES", "Each", "Labelled", "Labeller", "Mode", "Reference"]
 
 
 class Labelled(NamedTuple):
-    """A segmentation, and how the image fits the reference where there is one."""
+    """The labels of an image, and how it fits the reference where there is one."""
 
-    segmentation: Segmentation
+    found: Found
     drift: dict[str, Any] | None = None
 
 
 class Labeller(Protocol):
     """From an image to its labels; a value that can be sent to another process."""
 
-    def __call__(self, image: Image) -> Labelled: ...
+    def __call__(self, subject: Subject) -> Labelled: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +34,10 @@ class Each:
     """Every image for itself, as `gmmseg.segment` does it."""
 
     k: int | str
-    options: Callable[[Image], SegmentOptions]
-    threads: int | None = None
+    options: Chosen
 
-    def __call__(self, image: Image) -> Labelled:
-        return Labelled(segment(image, self.k, self.options(image), threads=self.threads))
+    def __call__(self, subject: Subject) -> Labelled:
+        return Labelled(subject.segmented(self.k, subject.options(self.options)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,48 +46,39 @@ class Reference:
 
     mode: str
     model: Model
-    options: Callable[[Image], SegmentOptions]
+    options: Chosen
     drift: DriftOptions
     threads: int | None = None
 
-    def __call__(self, image: Image) -> Labelled:
-        return MODES[self.mode].label(self, image)
-
-    def compared(
-        self, found: Segmentation, rows: PixelRows, judged: Model | None = None
-    ) -> Labelled:
-        """The segmentation with how it fits the reference."""
+    def __call__(self, subject: Subject) -> Labelled:
+        known = self.model.for_image(subject.look)
+        mode, rows = MODES[self.mode], subject.rows(known)
+        found = mode.label(replace(self, model=known), subject, rows)
         comparison = compared(
             found.model,
-            self.model,
+            known,
             rows.features,
             rows.counts,
-            judged=judged,
+            judged=known if mode.judged_by_reference else None,
             threads=self.threads,
         )
         return Labelled(found, comparison.to_dict())
 
 
-def _shares_free(job: Reference, image: Image) -> Labelled:
-    known = job.model.for_image(image)
-    rows = pixel_rows(image, known.features)
-    model = reweighted(known, rows.features, rows.counts, threads=job.threads)
-    return job.compared(apply(model, image, threads=job.threads), rows)
+def _shares_free(job: Reference, subject: Subject, rows: PixelRows) -> Found:
+    model = reweighted(job.model, rows.features, rows.counts, threads=job.threads)
+    return subject.labelled(model)
 
 
-def _means_free(job: Reference, image: Image) -> Labelled:
-    known = job.model.for_image(image)
-    rows = pixel_rows(image, known.features)
-    model = drifted(known, rows.features, rows.counts, job.drift, threads=job.threads)
-    return job.compared(apply(model, image, threads=job.threads), rows)
+def _means_free(job: Reference, subject: Subject, rows: PixelRows) -> Found:
+    model = drifted(job.model, rows.features, rows.counts, job.drift, threads=job.threads)
+    return subject.labelled(model)
 
 
-def _all_free(job: Reference, image: Image) -> Labelled:
-    known = job.model.for_image(image)
-    options = replace(job.options(image), features=known.features)
-    found = segment(image, known.k, options, threads=job.threads)
-    found = replace(found, model=matched(found.model, known))
-    return job.compared(found, pixel_rows(image, known.features), judged=known)
+def _all_free(job: Reference, subject: Subject, rows: PixelRows) -> Found:
+    options = replace(subject.options(job.options), features=job.model.features)
+    found = subject.segmented(job.model.k, options)
+    return replace(found, model=matched(found.model, job.model))
 
 
 @dataclass(frozen=True)
@@ -100,14 +88,20 @@ class Mode:
     Attributes
     ----------
     label : callable
-        From the job and an image to its labels.
+        From the job, an image and its rows to its labels.
     most_pooled : int
         Of so many files, spread evenly over all of them, a reference is made where none is given;
         0 = it has to be given.
+    fit : callable
+        From the rows of images to the reference that is made of them.
+    judged_by_reference : bool
+        Whose likelihood is told: the reference's, or that of the model of the image.
     """
 
-    label: Callable[[Reference, Image], Labelled]
+    label: Callable[[Reference, Subject, PixelRows], Found]
     most_pooled: int
+    fit: Callable[..., Model] = fit_pooled
+    judged_by_reference: bool = False
 
 
 #: Every image for itself: no reference.
@@ -117,6 +111,6 @@ EACH = "each"
 MODES = {
     "pooled": Mode(_shares_free, sys.maxsize),
     "reference": Mode(_shares_free, 0),
-    "drift": Mode(_means_free, 32),
-    "independent": Mode(_all_free, 32),
+    "drift": Mode(_means_free, 32, fit_aligned),
+    "independent": Mode(_all_free, 32, judged_by_reference=True),
 }

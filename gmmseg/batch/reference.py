@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gmmseg.batch.job import ImageSource
 from gmmseg.batch.planning import PlannedFile
 from gmmseg.batch.resume import digest
+from gmmseg.batch.source import ImageSource
+from gmmseg.batch.subjects import Chosen
 from gmmseg.errors import InvalidDataError
-from gmmseg.image import Image
 from gmmseg.options import SegmentOptions
-from gmmseg.pooling import ImageRows, rows_of_image
+from gmmseg.pooling import ImageRows
 
 __all__ = ["RowsJob", "of_one_kind", "pooled_files", "reference_key"]
 
@@ -26,13 +26,16 @@ class RowsJob:
     """Read an image, give some of its rows."""
 
     source: ImageSource
-    options: Callable[[Image], SegmentOptions]
+    k: int | str
+    options: Chosen
     n_files: int
+    threads: int | None = None
 
     def __call__(self, file: PlannedFile) -> tuple[ImageRows, SegmentOptions]:
-        image = self.source.read(file)
-        options = self.options(image)
-        return rows_of_image(image, options, max(1, _MOST_ROWS // self.n_files)), options
+        with self.source.opened(file, self.threads) as subject:
+            options = subject.options(self.options)
+            most = max(1, _MOST_ROWS // self.n_files)
+            return subject.some_rows(self.k, options, most), options
 
 
 def pooled_files(files: Sequence[PlannedFile], most: int) -> tuple[PlannedFile, ...]:
@@ -47,13 +50,17 @@ def reference_key(files: Sequence[PlannedFile], settings: Mapping[str, Any]) -> 
 
 
 def of_one_kind(
-    parts: Sequence[tuple[ImageRows, SegmentOptions]],
+    parts: Sequence[tuple[ImageRows, SegmentOptions]], failure: str = ""
 ) -> tuple[list[ImageRows], SegmentOptions]:
-    """The rows of the kind of image that there is most of, and how the first is segmented."""
+    """The rows of the kind of image that there is most of, and how the first is segmented.
+
+    `failure` is told where there are none: why one of the images gave no rows.
+    """
     if not parts:
+        why = f": {failure}" if failure else "."
         raise InvalidDataError(
-            "no image could be read, so there is no model that would give labels a meaning. Give "
-            "one with model= (--model), or see what fails with mode='each' (--mode each)."
+            f"no image could be read, so there is no model that would give labels a meaning{why} "
+            "Give one with model= (--model), or see what fails with mode='each' (--mode each)."
         )
     kinds = Counter((rows.spec, rows.feature_names) for rows, _ in parts)
     usual = kinds.most_common(1)[0][0]

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import gmmseg
 from gmmseg._files import printable, write_text
 from gmmseg.batch.drift import RULES, drift_rows
-from gmmseg.batch.job import ImageJob, ImageSource, ImageTask
+from gmmseg.batch.job import ImageJob, ImageTask
 from gmmseg.batch.modes import MODES, Each, Labeller, Reference
 from gmmseg.batch.options import BatchOptions
 from gmmseg.batch.planning import BatchPlan, PlannedFile
@@ -24,12 +24,12 @@ from gmmseg.batch.record import RECORD_NAME, RunRecord, latest_entries
 from gmmseg.batch.reference import RowsJob, of_one_kind, pooled_files, reference_key
 from gmmseg.batch.resume import bases_in_use, digest, is_done, remove_temporary
 from gmmseg.batch.settings import BatchSettings
+from gmmseg.batch.source import ImageSource
 from gmmseg.batch.tables import class_rows, csv_text, flat_drift
 from gmmseg.batch.worker import EXISTS
 from gmmseg.batch.workers import Outcome, WorkerPool
 from gmmseg.errors import GmmsegError, OutputExistsError
 from gmmseg.model import Model, load_model
-from gmmseg.pooling import fit_pooled
 
 __all__ = ["REFERENCE_NAME", "BatchResult", "Watcher", "run_batch"]
 
@@ -208,15 +208,23 @@ class _Run:
     def _made_reference(
         self, files: Sequence[PlannedFile], failed: dict[PlannedFile, Outcome]
     ) -> Model:
-        job = RowsJob(source=self._source(), options=self.settings.options, n_files=len(files))
+        assert self.settings.k is not None  # noqa: S101 - the settings have seen to it
+        job = RowsJob(
+            source=self._source(),
+            k=self.settings.k,
+            options=self.settings.options,
+            n_files=len(files),
+        )
         self.watcher.begin("images read", len(files))
         parts: dict[PlannedFile, Outcome] = {}
-        for file, outcome in self._worked(lambda _: job, files):
+        for file, outcome in self._worked(lambda threads: replace(job, threads=threads), files):
             (failed if outcome.failure else parts)[file] = outcome
             self.watcher.step()
-        rows, options = of_one_kind([parts[file].value for file in files if file in parts])
-        assert self.settings.k is not None  # noqa: S101 - the settings have seen to it
-        return fit_pooled(rows, self.settings.k, options, threads=self.batch.threads)
+        why = next((f"{file.input}: {outcome.error}" for file, outcome in failed.items()), "")
+        found = [parts[file].value for file in files if file in parts]
+        rows, options = of_one_kind(found, why)
+        fit = MODES[self.settings.mode].fit
+        return fit(rows, self.settings.k, options, threads=self.batch.threads)
 
     # --- the images
 
@@ -275,7 +283,11 @@ class _Run:
     def _source(self) -> ImageSource:
         given = self.settings
         return ImageSource(
-            root=self.plan.root, reading=given.reading, mask=given.mask, spacing=given.spacing
+            root=self.plan.root,
+            reading=given.reading,
+            mask=given.mask,
+            spacing=given.spacing,
+            stream=given.stream,
         )
 
     def _job(self, settings: BatchSettings, threads: int) -> ImageJob:
@@ -284,7 +296,9 @@ class _Run:
             output=self.plan.output,
             outputs=settings.outputs,
             labeller=_labeller(settings, threads),
+            cog=settings.cog,
             strict=self.batch.strict,
+            threads=threads,
         )
 
     # --- what is told
@@ -331,7 +345,7 @@ class _Run:
 def _labeller(settings: BatchSettings, threads: int) -> Labeller:
     if settings.model is None:
         assert settings.k is not None  # noqa: S101 - the settings have seen to it
-        return Each(k=settings.k, options=settings.options, threads=threads)
+        return Each(k=settings.k, options=settings.options)
     return Reference(
         mode=settings.mode,
         model=settings.model,

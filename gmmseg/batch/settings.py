@@ -21,6 +21,7 @@ from gmmseg.model import Model
 from gmmseg.options import SegmentOptions
 from gmmseg.outputs import OutputOptions
 from gmmseg.presets import ChangedPreset
+from gmmseg.streaming import StreamOptions
 
 __all__ = ["BatchSettings"]
 
@@ -49,6 +50,11 @@ class BatchSettings:
         An image that says which pixels of every image are used.
     spacing : sequence of float, optional
         Size of a pixel along each axis, or one for all.
+    stream : StreamOptions
+        Scenes that would take more memory are read strip by strip; the memory is that of each
+        worker.
+    cog : bool
+        Maps on earth are written cloud-optimised.
 
     Raises
     ------
@@ -70,6 +76,8 @@ class BatchSettings:
     reading: ReadOptions = ReadOptions()
     mask: Path | None = None
     spacing: Sequence[float] | None = None
+    stream: StreamOptions = StreamOptions()
+    cog: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self.mode, "mode", (EACH, *MODES))
@@ -109,6 +117,8 @@ class BatchSettings:
             "reading": _plain(self.reading),
             "mask": None if self.mask is None else _digest_of_file(self.mask),
             "spacing": _plain(self.spacing),
+            "memory": self.stream.memory,  # what is streamed has a small overlay, and no textures
+            "cog": self.cog,
         }
 
 

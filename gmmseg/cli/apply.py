@@ -34,4 +34,5 @@ def run(args: Namespace) -> int:
         model.k,
         lambda image, _: apply(model, image, threads=args.threads),
         lambda scene, stream, callback: (model, ()),
+        lambda cluster, scene, callback: model,
     )

@@ -15,6 +15,7 @@ import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from gmmseg.folder_modes import DriftOptions
 from gmmseg.io import ReadOptions, printable
 from gmmseg.model import load_model
 from gmmseg.outputs import OutputOptions
-from gmmseg.presets import AUTOMATIC
+from gmmseg.streaming import StreamOptions
 
 __all__ = ["add_arguments", "run"]
 
@@ -56,6 +57,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     _require_folder(parser)
     groups.add_pixels(parser)
     groups.add_reading(parser)
+    scenes = parser.add_argument_group("scenes on earth (extra geo)")
+    groups.add_streaming(scenes, " for each of the --jobs")
     groups.add_messages(parser)
     segment_options.add_preset(parser)
 
@@ -158,11 +161,9 @@ def run(args: Namespace) -> int:
     if plan.left_out:
         names = ", ".join(printable(name) for name in plan.left_out)
         console.say(f"left out, being outputs of other inputs: {names}")
-    if args.mode != EACH and args.preset == AUTOMATIC:
-        args.preset = "plain"  # means of colours can be followed from image to image
     settings = BatchSettings(
         k=args.k,
-        options=segment_options.segment_options(args),
+        options=replace(segment_options.segment_options(args), followed=args.mode != EACH),
         mode=args.mode,
         model=None if args.model_used is None else load_model(args.model_used),
         drift=groups.options_of(args, DriftOptions),
@@ -170,6 +171,8 @@ def run(args: Namespace) -> int:
         reading=groups.options_of(args, ReadOptions),
         mask=None if args.mask is None else Path(args.mask).absolute(),
         spacing=args.spacing,
+        stream=groups.options_of(args, StreamOptions),
+        cog=args.cog,
     )
     batch = groups.options_of(args, BatchOptions)
     if args.dry_run:

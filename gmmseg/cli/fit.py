@@ -10,12 +10,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gmmseg.cli import option_groups as groups
 from gmmseg.cli import segment_options
 from gmmseg.cli.console import Console, print_json
 from gmmseg.cli.destinations import check_not_an_input
 from gmmseg.cli.inputs import Input, find_inputs, read_input, stacked
+from gmmseg.cli.scheduler import add_scheduler, cluster_of
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.io import ReadOptions, printable
 from gmmseg.model import Model
@@ -23,6 +25,9 @@ from gmmseg.outputs import check_outputs
 from gmmseg.pipeline import fit
 from gmmseg.streaming import LOOK, StreamOptions, fit_scenes, fits_into
 from gmmseg.tiles import Scene
+
+if TYPE_CHECKING:
+    from gmmseg.cli.scattered import Cluster
 
 __all__ = ["add_arguments", "run"]
 
@@ -45,6 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_scenes(parser)
+    add_scheduler(parser)
     groups.add_messages(parser)
 
 
@@ -58,17 +64,36 @@ def run(args: Namespace) -> int:
     read = [Path(word) for source in inputs if source.path for word in source.words]
     check_not_an_input([output], read)
     check_outputs({"model": output}, overwrite=args.overwrite)
-    with ExitStack() as stack:
-        scenes = [source.scene(args, reading) for source in inputs]
-        for scene in scenes:
-            if scene is not None:
-                stack.enter_context(scene)
-        model = _fitted(args, console, inputs, scenes)
+    with cluster_of(args, console) as cluster:
+        model = (
+            _fitted_here(args, console, inputs, reading)
+            if cluster is None
+            else _fitted_there(cluster, inputs)
+        )
     model.save(output, overwrite=args.overwrite)
     _tell(console, model, output, args)
     if args.strict and not model.provenance["fit"]["converged"]:
         raise InvalidDataError("EM did not converge, and --strict takes that as a failure.")
     return 0
+
+
+def _fitted_there(cluster: Cluster, inputs: Sequence[Input]) -> Model:
+    """The model of scenes that workers read."""
+    args, console = cluster.args, cluster.console
+    scenes = cluster.scenes(inputs)
+    with console.telling_of_compilation(), console.iterations() as callback:
+        return cluster.fit(scenes, args.k, segment_options.segment_options(args), callback)
+
+
+def _fitted_here(
+    args: Namespace, console: Console, inputs: Sequence[Input], reading: ReadOptions
+) -> Model:
+    with ExitStack() as stack:
+        scenes = [source.scene(args, reading) for source in inputs]
+        for scene in scenes:
+            if scene is not None:
+                stack.enter_context(scene)
+        return _fitted(args, console, inputs, scenes)
 
 
 def _fitted(

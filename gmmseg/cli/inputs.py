@@ -86,15 +86,15 @@ class Input:
 
     @property
     def is_tiff(self) -> bool:
-        """Whether the file, which must be readable, is a TIFF."""
+        """Whether the file, which must be readable, is a TIFF, or a raster of GDAL's."""
         if self.path is None:
             return is_tiff(self.content)
         if is_remote(self.word):
             return True
         if self.path.is_dir():  # a DICOM series, or a Zarr
             return False
-        with self.path.open("rb") as file:
-            return is_tiff(file.read(4))
+        source = Source.of_path(self.path)
+        return is_tiff(source.head) or is_scene(source)
 
     def read(self, options: ReadOptions) -> Image:
         """The image."""

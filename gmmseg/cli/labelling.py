@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gmmseg.classes import format_table
 from gmmseg.cli import option_groups as groups
@@ -23,20 +23,29 @@ from gmmseg.cli.destinations import (
 )
 from gmmseg.cli.each import run_each
 from gmmseg.cli.inputs import Input, find_inputs, read_input, stacked
+from gmmseg.cli.scheduler import add_scheduler, cluster_of
 from gmmseg.cli.streamed import Found, Modeller, Streamer
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import ReadOptions, printable
 from gmmseg.mixture.em import Callback
+from gmmseg.model import Model
 from gmmseg.outputs import OutputOptions, check_outputs, planned_outputs, write_files, write_output
 from gmmseg.segmentation import Segmentation
 from gmmseg.streaming import StreamOptions, fits_into
 from gmmseg.tiles import Scene
 
+if TYPE_CHECKING:
+    from gmmseg.cli.scattered import Cluster
+    from gmmseg.scattered_scenes import ScatteredScene
+
 __all__ = ["Labeller", "add_arguments", "label_inputs"]
 
 #: The one call of the library: an image and a callback for EM's iterations.
 Labeller = Callable[[Image, Callback], Segmentation]
+
+#: From a cluster and a scene on it to the model that labels it.
+RemoteModeller = Callable[["Cluster", "ScatteredScene", Callback], Model]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -51,6 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     groups.add_pixels(parser)
     groups.add_reading(parser)
     groups.add_scenes(parser)
+    add_scheduler(parser)
     groups.add_messages(parser)
 
 
@@ -75,19 +85,39 @@ class _Job:
     console: Console
     several: bool
     modeller: Modeller
+    remote_modeller: RemoteModeller
+    cluster: Cluster | None
 
     def run(self, source: Input, destination: Destination) -> dict[str, Any]:
         """Read, label, write, tell; return the summary for programs."""
         started = time.perf_counter()
-        scene = source.scene(self.args, self.reading)
-        with nullcontext() if scene is None else scene:
-            if scene is not None and not fits_into(scene, self.streaming):
-                found, plan = self._stream(source, destination, scene)
-            else:
-                found, plan = self._hold(source, destination, scene)
+        if self.cluster is None:
+            found, plan = self._here(source, destination)
+        else:
+            found, plan = self._there(source, destination, self.cluster)
         self._tell(source, found, plan, time.perf_counter() - started)
         outputs = {name: str(path) for name, path in plan.items()}
         return found.summary | {"input": source.word, "outputs": outputs}
+
+    def _here(self, source: Input, destination: Destination) -> tuple[Found, dict[str, Path]]:
+        scene = source.scene(self.args, self.reading)
+        with nullcontext() if scene is None else scene:
+            if scene is not None and not fits_into(scene, self.streaming):
+                return self._stream(source, destination, scene)
+            return self._hold(source, destination, scene)
+
+    def _there(
+        self, source: Input, destination: Destination, cluster: Cluster
+    ) -> tuple[Found, dict[str, Path]]:
+        """On a cluster."""
+        scene = cluster.scenes([source])[0]
+        destination = cluster.place_of(source, destination)
+        plan = self._checked_plan(source, destination, volume=False)
+        cluster.check_outputs(plan)
+        with self.console.telling_of_compilation():
+            with self.console.iterations() as callback:
+                model = self.remote_modeller(cluster, scene, callback)
+            return cluster.label(scene, model, plan), plan
 
     @property
     def streaming(self) -> StreamOptions:
@@ -185,11 +215,17 @@ class _Job:
         return f"{names[0]} and {len(names) - 1} more"
 
 
-def label_inputs(args: Namespace, most_classes: int, labeller: Labeller, modeller: Modeller) -> int:
+def label_inputs(
+    args: Namespace,
+    most_classes: int,
+    labeller: Labeller,
+    modeller: Modeller,
+    remote_modeller: RemoteModeller,
+) -> int:
     """Label every input, go on after failures, and list them in the end.
 
     `most_classes` is how many there are, or may be where their number is chosen. `modeller` makes
-    the model of a scene that is too large to be held.
+    the model of a scene that is too large to be held, `remote_modeller` that of one on a cluster.
 
     Returns
     -------
@@ -199,23 +235,26 @@ def label_inputs(args: Namespace, most_classes: int, labeller: Labeller, modelle
     console = groups.console_of(args)
     reading = groups.options_of(args, ReadOptions)
     inputs = _inputs_of(args, console)
-    job = _Job(
-        args=args,
-        most_classes=most_classes,
-        labeller=labeller,
-        reading=reading,
-        outputs=_outputs_of(args, inputs),
-        console=console,
-        several=len(inputs) > 1,
-        modeller=modeller,
-    )
-    if args.output != STDOUT:
-        return _label_all(job, destinations(inputs, args.output))
-    with TemporaryDirectory(prefix="gmmseg-") as folder:
-        status = _label_all(job, destinations(inputs, folder))
-        for file in Path(folder).iterdir():
-            print_bytes(file.read_bytes())
-        return status
+    with cluster_of(args, console) as cluster:
+        job = _Job(
+            args=args,
+            most_classes=most_classes,
+            labeller=labeller,
+            reading=reading,
+            outputs=_outputs_of(args, inputs),
+            console=console,
+            several=len(inputs) > 1,
+            modeller=modeller,
+            remote_modeller=remote_modeller,
+            cluster=cluster,
+        )
+        if args.output != STDOUT:
+            return _label_all(job, destinations(inputs, args.output))
+        with TemporaryDirectory(prefix="gmmseg-") as folder:
+            status = _label_all(job, destinations(inputs, folder))
+            for file in Path(folder).iterdir():
+                print_bytes(file.read_bytes())
+            return status
 
 
 def _label_all(job: _Job, places: Mapping[Input, Destination]) -> int:

@@ -6,7 +6,7 @@ name, with the dataclass's own default.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace, _ArgumentGroup
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ __all__ = [
     "add_pixels",
     "add_reading",
     "add_scenes",
+    "add_streaming",
     "add_threads",
     "changed",
     "console_of",
@@ -200,7 +201,7 @@ def add_outputs(parser: ArgumentParser) -> None:
 
 def add_scenes(parser: ArgumentParser) -> None:
     """`SceneOptions` and `StreamOptions`."""
-    scene, stream = SceneOptions(), StreamOptions()
+    scene = SceneOptions()
     group = parser.add_argument_group("scenes on earth (extra geo)")
     group.add_argument(
         "--stack",
@@ -234,12 +235,19 @@ def add_scenes(parser: ArgumentParser) -> None:
         default=scene.allow_remote,
         help="inputs may be https:// and other places that GDAL reads from",
     )
+    add_streaming(group)
+
+
+def add_streaming(group: _ArgumentGroup, whose: str = "") -> None:
+    """`StreamOptions`; `whose` tells what the memory is that of."""
+    stream = StreamOptions()
     group.add_argument(
         "--memory",
         metavar="SIZE",
         type=size,
         default=stream.memory,
-        help="a scene that would need more is read strip by strip, in every pass (default: 1GiB)",
+        help="a scene that would need more is read strip by strip, in every pass "
+        f"(default: 1GiB{whose})",
     )
     group.add_argument(
         "--tile",

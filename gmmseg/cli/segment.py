@@ -73,6 +73,7 @@ def run(args: Namespace) -> int:
             threads=args.threads,
             callback=callback,
         ),
+        lambda cluster, scene, callback: cluster.fit([scene], args.k, options, callback),
     )
 
 

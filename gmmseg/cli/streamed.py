@@ -10,12 +10,11 @@ from typing import Any
 
 from gmmseg.classes import ClassRow
 from gmmseg.cli.console import Console
-from gmmseg.errors import InvalidParameterError
 from gmmseg.mixture.em import Callback
 from gmmseg.model import Model
-from gmmseg.scene_outputs import check_scene_outputs, write_scene
+from gmmseg.scene_outputs import check_scene_outputs, scene_facts, write_scene
 from gmmseg.segmentation import Segmentation
-from gmmseg.streaming import StreamOptions
+from gmmseg.streaming import StreamOptions, refuse_streaming
 from gmmseg.tiles import Scene
 
 __all__ = ["Found", "Modeller", "Streamer"]
@@ -69,27 +68,11 @@ class Streamer:
                 threads=self.args.threads,
                 progress=progress,
             )
-        summary = {
-            "input": str(scene.path),
-            "shape": list(scene.shape),
-            "k": model.k,
-            "pixels_used": found.n_pixels,
-            "pixels_not_used": scene.n_pixels - found.n_pixels,
-            "bands": list(found.bands),
-            "classes": [row.to_dict() for row in found.table],
-            "fit": model.provenance.get("fit", {}),
-            "smoothing": found.smoothing,
-            "regions": None,
-            "notes": ["read strip by strip"],
-            "warnings": list(warnings),
-        }
+        summary = scene_facts(scene, model, found, warnings)
         return Found(summary=summary, table=found.table, unit=scene.unit)
 
     def _check(self, plan: Mapping[str, Path]) -> None:
-        for name, typed in _NOT_STREAMED.items():
-            if getattr(self.args, name, None) is not None:
-                raise InvalidParameterError(
-                    f"the scene is too large for the memory allowed and would be streamed, which "
-                    f"does not go with {typed}. Raise memory (--memory), or leave that out."
-                )
+        given = vars(self.args)
+        asked = (typed for name, typed in _NOT_STREAMED.items() if given.get(name) is not None)
+        refuse_streaming(list(asked))
         check_scene_outputs(plan)

@@ -95,14 +95,16 @@ def geotiff(
         with gdal(), quiet:
             dataset = rasterio.open(own, "w", **_profile(rasterio, layout))
             try:
-                _describe(rasterio, dataset, layout)
+                with _without_stderr():
+                    _describe(rasterio, dataset, layout)
                 yield _writer(rasterio, dataset, layout)
             finally:
                 with _without_stderr():
                     dataset.close()
             _check_whole(own)
             if cog:
-                _copy_as_cog(own, target, layout)
+                with _without_stderr():
+                    _copy_as_cog(own, target, layout)
                 _check_whole(target)
     except own_errors as error:
         raise WriteError(f"cannot write {printable(target.name)}: {_why(error)}") from error
@@ -223,4 +225,6 @@ def _why(error: BaseException) -> str:
         causes.append(printable(inner))
         inner = inner.__cause__ or inner.__context__
     text = " ".join(causes)
-    return "no space left on the device." if "No space left" in text else causes[-1]
+    if "No space left" in text:
+        return "no space left on the device."
+    return f"the disk may be full ({causes[-1].rstrip('.')})."

@@ -47,8 +47,10 @@ _GEO_TAGS = (34735, 34264, 33550, 42112)
 #: Of files that are not here to be looked into.
 _REMOTE_DRIVERS = {".jp2": "JP2OpenJPEG", ".img": "HFA", ".vrt": "VRT"}
 
-#: Blocks that GDAL keeps, in MB: it would take 5 % of the machine's memory.
-_CACHE = 64
+#: Bytes of blocks that GDAL keeps: it would take 5 % of the machine's memory. Rasterio hands the
+#: number to GDAL as it is, where the environment variable of that name would mean megabytes. With
+#: too few a tile is written anew for every strip that reaches into it, and the file grows tenfold.
+_CACHE = 64 << 20
 
 _REMOTE = re.compile(r"^/vsi|://")
 

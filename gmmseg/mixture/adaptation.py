@@ -21,11 +21,16 @@ from gmmseg.mixture.loop import Callback, run_em
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.rows import Frame
+from gmmseg.mixture.sampling import sampled_rows
 from gmmseg.mixture.statistics import SMALLEST_VARIANCE, Statistics
 
 __all__ = ["CommonShift", "DriftOptions", "FixedClasses", "OwnMoves", "adapt_rows"]
 
 Array = NDArray[np.float64]
+
+#: Of more rows EM begins where it ends for a sample: of 2 million rows the shares of 6 classes that
+#: overlap were then at rest after 3 passes over all instead of 13, the means after 7 instead of 54.
+_MANY, _SAMPLE = 1 << 18, 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,7 @@ class FixedClasses:
 
     def objective(self, statistics: Statistics, mixture: Mixture) -> float:
         """Mean log-likelihood, and the share of the prior on the means."""
-        return statistics.mean_log_likelihood + self._log_prior(mixture)
+        return statistics.mean_log_likelihood + self.log_prior(mixture)
 
     def admitted(self, mixture: Mixture) -> Mixture:
         """The mixture with what is fixed put back."""
@@ -101,7 +106,8 @@ class FixedClasses:
     def _allowed(self, means: Array) -> Array:
         return self.reference.means
 
-    def _log_prior(self, mixture: Mixture) -> float:
+    def log_prior(self, mixture: Mixture) -> float:
+        """Of what is free, for each row."""
         return 0.0
 
     @cached_property
@@ -163,11 +169,25 @@ class CommonShift(FixedClasses):
     def _allowed(self, means: Array) -> Array:
         return means
 
-    def _log_prior(self, mixture: Mixture) -> float:
-        k, d, p = self._design.shape
-        moves = (mixture.means - self.reference.means).ravel()
-        change = np.linalg.lstsq(self._design.reshape(k * d, p), moves, rcond=None)[0]
+    def log_prior(self, mixture: Mixture) -> float:
+        change = self._change(mixture.means)
         return -0.5 * float(self._stiffness @ change**2)
+
+    def exposure(self, means: Array) -> tuple[Array, Array]:
+        """Gain and offset of each feature, (D,) and (D,), that bring the reference to `means`.
+
+        Values `x` of the reference are then `gain * x + offset` (docs/math.md, eq. 98).
+        """
+        offset, gain = self._change(means).reshape(2, -1)
+        middle: Array = self.reference.weights @ self.reference.means
+        return 1 + gain, offset - gain * middle
+
+    def _change(self, means: Array) -> Array:
+        """Offsets, and gains less 1, of means that have changed together, (2 D,)."""
+        k, d, p = self._design.shape
+        moves = (means - self.reference.means).ravel()
+        found = np.linalg.lstsq(self._design.reshape(k * d, p), moves, rcond=None)[0]
+        return np.asarray(found, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,7 +233,7 @@ class OwnMoves(FixedClasses):
         shorter = np.where(distance > limit, limit / np.where(distance > 0, distance, 1.0), 1.0)
         return self.reference.means + moves * shorter[:, None]
 
-    def _log_prior(self, mixture: Mixture) -> float:
+    def log_prior(self, mixture: Mixture) -> float:
         squared = self.distances(mixture.means, self.centre) ** 2
         return -0.5 * self._prior_rows * float(squared.sum()) / self.rows
 
@@ -245,6 +265,8 @@ def adapt_rows(
     Returns
     -------
     Fit
+        Its number of iterations is that over all rows; of many rows EM begins where it ends for
+        some of them.
 
     Examples
     --------
@@ -256,7 +278,13 @@ def adapt_rows(
     [0.25, 0.75]
     """
     options = EMOptions() if options is None else options
-    rows, _ = rule.reference._rows(X, sample_weight)
+    known = X if isinstance(X, LazyRows) else np.asarray(X)
+    if len(known) > _MANY:
+        some, weights = sampled_rows(known, sample_weight, _SAMPLE)
+        start = adapt_rows(
+            some, rule, sample_weight=weights, start=start, options=options, threads=threads
+        ).mixture
+    rows, _ = rule.reference._rows(known, sample_weight)
     own = rule.in_frame(rows.frame)
     begin = own.admitted((start or rule.reference).in_frame(rows.frame))
     with Workers(threads) as workers:
