@@ -25,11 +25,12 @@ FEWEST_ROWS = 327_680
 _SMALLEST_SHARE = 10  # a sample of more than a tenth of the rows saves too little
 _LARGEST_SAMPLE = 524_288
 _SMALLEST_SAMPLE = 32_768
-_ROWS_OF_A_PARAMETER = 1024  # wanted; with fewer than a sixteenth of it a sample misleads
+_ROWS_OF_A_PARAMETER = 512  # wanted; with fewer than an eighth of it a sample misleads
 _FIRST = 4  # the first passes are over every fourth row of the sample
 _NOISE = 0.05  # share of the gap, or of a sample's own error, that is left to gain from it
 _CERTAIN = 0.5  # share of the gap at which it counts as reached: the estimate has errors, too
 _SLOW = 0.95  # of a rate that the first steps do not show
+_SLOWEST_FALL = 0.9  # of the gains of two cycles; also while it is not known how they fall
 _LEAST_GAIN = 0.25  # of what a sample promised: below it is not asked any longer
 
 
@@ -66,27 +67,28 @@ class _Tail:
     """What is left to gain of a run of EM, by its last step and by how its gains fall.
 
     After a leap the steps show the fast directions: the rate of a step alone would promise an
-    early end. The gains of whole cycles of a step and a leap do not.
+    early end. The gains of whole cycles of a step and a leap do not; two by two, because often
+    every other leap is one too far.
     """
 
     def __init__(self, slowest: float = 0.0) -> None:
         self._slowest = slowest
-        self._total, self._cycle = 0.0, np.nan
+        self._totals = [0.0]
         self.found = 0.0
 
     def left(self, progress: Progress) -> float:
         """After an EM step; to be called after each."""
-        before, self._cycle = self._cycle, progress.total_gain - self._total
-        self._total = progress.total_gain
-        self.found = max(progress.remaining(self._slowest), _series(before, self._cycle))
+        self._totals.append(progress.total_gain)
+        self.found = max(progress.remaining(self._slowest), self._series())
         return self.found
 
-
-def _series(before: float, last: float) -> float:
-    """Sum of the gains that follow two, falling at the same rate."""
-    if last <= 0:
-        return 0.0
-    return last * last / (before - last) if before > last else np.inf
+    def _series(self) -> float:
+        """Sum of the gains that follow, if they go on to fall as in the last cycles (eq. 109)."""
+        totals = self._totals
+        last = max(totals[-1] - totals[-3:][0], 0.0)
+        before = totals[-3] - totals[-5] if len(totals) > 4 else 0.0
+        rate = _SLOWEST_FALL if last >= _SLOWEST_FALL * before else last / before
+        return last * rate / (1.0 - rate)
 
 
 class SampleFit:
@@ -207,7 +209,7 @@ class SampleFit:
         run = self._em(
             self._rows,
             before.mixture,
-            lambda p: tail.left(p) < options.gap or options.at_rest(p),
+            lambda p: tail.left(p) < _NOISE * options.gap or options.at_rest(p),
             self._callback,
             before.statistics,
         )
@@ -243,7 +245,7 @@ def sample_of(
         return None
     most = min(rows.n_samples // _SMALLEST_SHARE, _LARGEST_SAMPLE)
     wanted = _ROWS_OF_A_PARAMETER * n_parameters
-    if most < wanted // 16:
+    if most < wanted // 8:
         return None
     n = min(max(wanted, _SMALLEST_SAMPLE), most)
     if n == drawn.n_samples:
