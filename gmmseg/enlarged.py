@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg.classes import ClassRow, class_table
+from gmmseg.classes import ClassRow, class_table, class_table_of_levels
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.labels import label_dtype
 from gmmseg.pixels import pixel_rows
@@ -74,6 +74,15 @@ class EnlargedSegmentation(Segmentation):
     @cached_property
     def table(self) -> tuple[ClassRow, ...]:
         """Pixels, share, area, mean and standard deviation of every class."""
+        if self.image.data.dtype == np.uint8 and self.image.missing is None:
+            return class_table_of_levels(
+                self.labels,
+                self.image.data,
+                self.model.features.chosen(self.image),
+                self.k,
+                self.image.spacing,
+                self._threads,
+            )
         spec = FeatureSpec(colour_space="raw", bands=self.model.features.bands)
         image = self.image if self._valid is None else self.image.with_mask(self._valid)
         rows = pixel_rows(image, spec)

@@ -118,7 +118,7 @@ def segment(
     picture, bias = without_bias(picture, options, threads)
     guided = hints is not None or box is not None  # by what is known of single pixels
     options = resolved(options, [picture], fine=guided)
-    coarse = on_working_grid(picture, options.features)
+    coarse = on_working_grid(picture, options.features, threads)
     rows = pixel_rows(coarse, options.features)
     guidance = Guidance.of(rows, k, hints, box, options.box)
     if box is None:
@@ -175,7 +175,7 @@ def fit(
     chosen = options_for(options, pictures[0])
     pictures = [without_bias(picture, chosen, threads)[0] for picture in pictures]
     options = resolved(chosen, pictures)
-    coarse = [on_working_grid(picture, options.features) for picture in pictures]
+    coarse = [on_working_grid(picture, options.features, threads) for picture in pictures]
     rows = [pixel_rows(picture, options.features) for picture in coarse]
     model, _ = model_of_rows(coarse, rows, k, options, threads, callback)
     return model
@@ -227,7 +227,7 @@ def select_k(
     selection = options.selection
     if k_range is not None:
         selection = replace(selection, k_range=tuple(k_range))
-    coarse = on_working_grid(picture, options.features)
+    coarse = on_working_grid(picture, options.features, threads)
     rows = pixel_rows(coarse, options.features)
     options = replace(options, selection=selection)
     return _select([coarse], [rows], options, threads, callback)
@@ -257,7 +257,7 @@ def apply(
     """
     picture = as_image(image, mask, spacing, axes)
     model.check_image(picture)
-    coarse = on_working_grid(picture, model.features)
+    coarse = on_working_grid(picture, model.features, threads)
     rows = pixel_rows(coarse, model.features)
     found = Segmentation(image=coarse, model=model, warnings=(), _rows=rows, _threads=threads)
     return _at_full_size(found, picture)

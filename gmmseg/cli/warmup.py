@@ -71,7 +71,7 @@ def run(args: Namespace) -> int:
         result = segment(
             (np.random.default_rng(0).random((80, 90, 3)) * 255).astype(np.uint8), 2, _photo()
         )
-        _ = result.labels, result.regions
+        _ = result.labels, result.regions, result.table
     console.say(f"all kernels are ready after {time.perf_counter() - started:.1f} s")
     nowhere = "memory only: no cache folder is writable"
     console.say(f"they are kept in {printable(cache_folder() or nowhere)}")
