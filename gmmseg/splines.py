@@ -30,8 +30,10 @@ _MOST_COEFFICIENTS = 2500
 # Keeps the equations solvable where nothing was observed.
 _RIDGE = 1e-6
 
-#: Nodes and weights that integrate products of two cubic pieces exactly.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
+#: Gauss and Legendre's nodes and weights, which integrate products of two cubic pieces exactly;
+#: importing numpy.polynomial for them would take 3 ms of every process.
+_NODES = np.sqrt((3 + 2 * np.sqrt(6 / 5) * np.array([1, -1, -1, 1])) / 7) * [-1, -1, 1, 1]
+_WEIGHTS = (18 + np.sqrt(30) * np.array([-1, 1, 1, -1])) / 36
 
 
 @dataclass(frozen=True, eq=False)
