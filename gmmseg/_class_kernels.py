@@ -59,3 +59,18 @@ def add_band(labels, values, counts, origin, pixels, sums, squares):
             pixels[label] += n
             sums[label] += n * value
             squares[label] += n * value * value
+
+
+@kernel
+def count_levels(labels, values, bands, first, last, table):
+    """Add how often each label goes with each value of 8 bits, in the rows first:last of a picture.
+
+    `values` are (rows, cols, bands of the picture), `bands` the chosen ones; `table` is (labels,
+    chosen, 256).
+    """
+    for r in range(first, last):
+        line, here = values[r], labels[r]
+        for c in range(len(here)):
+            label = here[c]
+            for b in range(len(bands)):
+                table[label, b, line[c, bands[b]]] += 1

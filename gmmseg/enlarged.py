@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmseg.classes import ClassRow, class_table
+from gmmseg.classes import ClassRow, class_table, class_table_of_levels
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.labels import label_dtype
 from gmmseg.model import Model
@@ -78,8 +78,12 @@ class EnlargedSegmentation(Segmentation):
 
     @cached_property
     def _table(self) -> tuple[ClassRow, ...]:
-        chosen = tuple(band + 1 for band in self.model.features.chosen(self.image))
-        spec = FeatureSpec(colour_space="raw", bands=chosen)
+        chosen = self.model.features.chosen(self.image)
+        if self.image.data.dtype == np.uint8 and self.image.missing is None:
+            return class_table_of_levels(
+                self.labels, self.image.data, chosen, self.k, self.image.spacing, self._threads
+            )
+        spec = FeatureSpec(colour_space="raw", bands=tuple(band + 1 for band in chosen))
         image = self.image if self._valid is None else self.image.with_mask(self._valid)
         rows = pixel_rows(image, spec)
         labels = self.labels.ravel() if rows.valid is None else self.labels[rows.valid]

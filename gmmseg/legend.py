@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Font = FreeTypeFont | ImageFont
 
-__all__ = ["LegendEntry", "check_rgb", "with_legend"]
+__all__ = ["LegendEntry", "check_rgb", "legend_below", "with_legend"]
 
 _PAPER = (255, 255, 255)
 _INK = (32, 34, 38)
@@ -73,14 +73,21 @@ def with_legend(
     (135, 120, 3)
     """
     picture = check_rgb(rgb)
-    strip = _legend_strip(
-        [LegendEntry(*entry) for entry in entries], note, picture.shape[0], picture.shape[1]
-    )
-    height, width = len(picture) + len(strip), max(picture.shape[1], strip.shape[1])
-    framed = np.full((height, width, 3), _PAPER, np.uint8)
-    framed[: len(picture), : picture.shape[1]] = picture
-    framed[len(picture) :, : strip.shape[1]] = strip
+    framed, place = legend_below(picture.shape[0], picture.shape[1], entries, note=note)
+    place[:] = picture
     return framed
+
+
+def legend_below(
+    rows: int, cols: int, entries: Sequence[LegendEntry | tuple[int, float]], *, note: str = ""
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """`with_legend` for a picture of `rows` x `cols` that is still to be painted, and its place."""
+    strip = _legend_strip([LegendEntry(*entry) for entry in entries], note, rows, cols)
+    framed = np.empty((rows + len(strip), max(cols, strip.shape[1]), 3), np.uint8)
+    framed[:rows, cols:] = _PAPER
+    framed[rows:] = _PAPER
+    framed[rows:, : strip.shape[1]] = strip
+    return framed, framed[:rows, :cols]
 
 
 def check_rgb(rgb: ArrayLike) -> NDArray[np.uint8]:

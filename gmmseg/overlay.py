@@ -11,11 +11,19 @@ from gmmseg._check import check_integer, check_real
 from gmmseg.errors import InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.labels import check_labels, grey_map, palette
-from gmmseg.legend import LegendEntry, check_rgb, with_legend
+from gmmseg.legend import LegendEntry, check_rgb, legend_below, with_legend
 from gmmseg.mixture._threads import Workers
 from gmmseg.quantiles import quantiles
 
-__all__ = ["LegendEntry", "describe_display", "display_rgb", "overlay", "with_legend"]
+__all__ = [
+    "LegendEntry",
+    "describe_display",
+    "display_rgb",
+    "displayed",
+    "legend_below",
+    "overlay",
+    "with_legend",
+]
 
 # --- the image ------------------------------------------------------------------------------
 
@@ -58,9 +66,17 @@ def display_rgb(image: Image, *, plane: int | None = None) -> NDArray[np.uint8]:
     >>> display_rgb(Image.from_array(np.array([[0.0, 0.5, 1.0]])))[0, :, 0].tolist()
     [0, 128, 255]
     """
+    shown = displayed(image, plane=plane)
+    return shown.copy() if np.may_share_memory(shown, image.data) else shown
+
+
+def displayed(image: Image, *, plane: int | None = None) -> NDArray[np.uint8]:
+    """`display_rgb`, only to be read: it may be the image's own values."""
     bands = _shown_bands(image)
     data, valid = _take_plane(image, plane, bands)
     ranges = _ranges(image, bands)
+    if ranges == [None] * 3 and bands == (0, 1, 2) and data.shape[2] == 3 and valid is None:
+        return data
     shown = np.empty((*data.shape[:2], 3), np.uint8)
     for channel, (band, span) in enumerate(zip(bands, ranges, strict=True)):
         levels = _stretched(data[..., band], span)
@@ -159,7 +175,7 @@ def _span(values: NDArray[Any]) -> tuple[float, float]:
     """1st and 99th percentile; the extremes when these are equal, as with a few bright dots."""
     if len(values) == 0:
         return 0.0, 1.0
-    low, high = quantiles(values.astype(np.float64), (0.01, 0.99))
+    low, high = quantiles(values, (0.01, 0.99))
     return (low, high) if high > low else (float(values.min()), float(values.max()))
 
 
@@ -195,6 +211,7 @@ def overlay(
     alpha: float = 0.55,
     outlines: bool = True,
     threads: int | None = None,
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Colour the classes, so that the picture's light and dark stay visible.
 
@@ -216,6 +233,8 @@ def overlay(
         unused pixels.
     threads : int, optional
         None = as many as this process may use.
+    out : ndarray of shape (rows, cols, 3), uint8, optional
+        Where to paint.
 
     Returns
     -------
@@ -244,7 +263,7 @@ def overlay(
         raise InvalidParameterError(f"alpha must be at most 1, got {alpha}.")
     shift = 0 if n_labels <= _FINE_GREY else 4
     table = _colour_table(n_labels, alpha, 256 >> shift, outlines)
-    out = np.empty_like(picture)
+    out = np.empty_like(picture) if out is None else out
     rows = -(-len(picture) // _STRIPS)
 
     def task(i: int) -> None:

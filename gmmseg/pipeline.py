@@ -125,7 +125,7 @@ def segment(
     picture, bias = without_bias(picture, options, threads)
     guided = hints is not None or box is not None or priors is not None  # pixel by pixel
     options = resolved(options, [picture], fine=guided)
-    coarse = on_working_grid(picture, options.features)
+    coarse = on_working_grid(picture, options.features, threads)
     maps = as_maps(priors, picture)
     believed = maps is not None and options.priors.weight > 0
     rows = pixel_rows(coarse, options.features, distinct=not believed)
@@ -191,7 +191,7 @@ def fit(
     chosen = options_for(options, pictures[0])
     pictures = [without_bias(picture, chosen, threads)[0] for picture in pictures]
     options = resolved(chosen, pictures)
-    coarse = [on_working_grid(picture, options.features) for picture in pictures]
+    coarse = [on_working_grid(picture, options.features, threads) for picture in pictures]
     rows = [pixel_rows(picture, options.features) for picture in coarse]
     model, _ = model_of_rows(coarse, rows, k, options, threads, callback)
     return model
@@ -243,7 +243,7 @@ def select_k(
     selection = options.selection
     if k_range is not None:
         selection = replace(selection, k_range=tuple(k_range))
-    coarse = on_working_grid(picture, options.features)
+    coarse = on_working_grid(picture, options.features, threads)
     rows = pixel_rows(coarse, options.features)
     options = replace(options, selection=selection)
     return _select([coarse], [rows], options, threads, callback)
@@ -273,7 +273,7 @@ def apply(
     """
     picture = as_image(image, mask, spacing, axes)
     model = model.for_image(picture)
-    coarse = on_working_grid(picture, model.features)
+    coarse = on_working_grid(picture, model.features, threads)
     rows = pixel_rows(coarse, model.features)
     found = Segmentation(image=coarse, model=model, warnings=(), _rows=rows, _threads=threads)
     return _at_full_size(found, picture)

@@ -451,14 +451,18 @@ class Segmentation:
         A volume is shown by its middle plane. With `legend`, a strip below tells the colour and
         share of each class.
         """
-        from gmmseg.overlay import describe_display, display_rgb, overlay, with_legend
+        from gmmseg.overlay import describe_display, displayed, legend_below, overlay
 
         labels = self.labels if self.image.ndim == 2 else self.labels[len(self.labels) // 2]
-        picture = overlay(display_rgb(self.image), labels, n_labels=self.k, threads=self._threads)
-        if not legend:
-            return picture
-        entries = [(row.label, row.share) for row in self.table]
-        return with_legend(picture, entries, note=describe_display(self.image))
+        framed = place = None
+        if legend:
+            entries = [(row.label, row.share) for row in self.table]
+            note = describe_display(self.image)
+            framed, place = legend_below(labels.shape[0], labels.shape[1], entries, note=note)
+        picture = overlay(
+            displayed(self.image), labels, n_labels=self.k, threads=self._threads, out=place
+        )
+        return picture if framed is None else framed
 
     def to_dict(self) -> dict[str, Any]:
         """A summary as plain JSON values: what ``gmmseg segment --json`` prints."""

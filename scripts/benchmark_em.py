@@ -26,6 +26,7 @@ import numpy as np
 from machine_ceilings import ceilings
 from startup_times import start_table
 
+_COMPARED = 10  # iterations, after which likelihoods are compared
 COVARIANCES = ("full", "tied", "diag", "spherical")
 
 
@@ -76,7 +77,7 @@ def child_gmmseg(case: dict) -> dict:
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = timed(run, 2, 2 + case["iterations"], case["repeats"])
-    fit = run(20)
+    fit = run(_COMPARED)
     return {
         "seconds": seconds,
         "seconds_1": timed(lambda n: run(n, 1), 2, 2 + case["iterations"], case["repeats"]),
@@ -100,12 +101,13 @@ def child_sklearn(case: dict) -> dict:
         return GaussianMixture(
             case["k"], covariance_type=case["covariance"], tol=0, max_iter=n_iter, reg_covar=0,
             weights_init=start.weights, means_init=start.means, precisions_init=precisions,
+            init_params="random_from_data",  # or it would run k-means first, and not use it
         ).fit(rows)  # fmt: skip
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = timed(run, 1, 1 + max(2, case["iterations"] // 10), max(1, case["repeats"] // 2))
     added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    fit = run(20) if case["likelihood"] else None
+    fit = run(_COMPARED) if case["likelihood"] else None
     return {
         "seconds": seconds,
         "log_likelihood": None if fit is None else float(fit.score(rows)),
@@ -237,7 +239,7 @@ def iteration_table(n: int, quick: bool) -> list[str]:
     cases = [("full", 3, 3), ("full", 8, 3)]
     if not quick:
         cases += [("full", 16, 3), ("full", 3, 1), ("full", 3, 6), ("full", 5, 13)]
-        cases += [("full", 8, 1), ("full", 16, 13), ("full", 3, 100), ("diag", 3, 100)]
+        cases += [("full", 8, 1), ("full", 3, 100), ("diag", 3, 100)]
         cases += [(covariance, 3, 3) for covariance in COVARIANCES[1:]]
     lines = [
         "| covariance | K | D | gmmseg, 2 threads | 1 thread | scikit-learn float64 | float32 "

@@ -107,7 +107,8 @@ def sets(folder: Path):
 
     inside = brain > 0
     scales = [uniform_filter(brain, size)[inside] for size in (1, 3, 5, 7)]
-    yield "mni152, intensity", scales[0][:, None], 3
+    place = np.argwhere(inside).astype(np.float32)  # intensities alone have a small table
+    yield "mni152, intensity and place", np.column_stack([scales[0], place]), 6
     yield "mni152, 2 scales", np.stack(scales[:2], axis=1), 3
     yield "mni152, 4 scales", np.stack(scales, axis=1), 4
     for path in sorted((folder / "landsat7_opengeo").glob("LE*.gtif")):

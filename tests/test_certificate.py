@@ -1,11 +1,13 @@
 """Fitting many rows by a sample: what the certificate says is true."""
 
+from types import SimpleNamespace
+
 import naive
 import numpy as np
 import pytest
 
 from gmmseg.mixture import fit_mixture
-from gmmseg.mixture.certificate import Certificate
+from gmmseg.mixture.certificate import Certificate, _Tail
 
 N = 400_000
 FEW = 327_679  # one row fewer than are fitted by a sample
@@ -133,3 +135,20 @@ def test_not_converging_is_told(X):
     assert not found.converged
     assert found.certificate.full_passes == 2
     assert found.certificate.gap > 1e-12
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.6, 0.9])
+def test_what_is_left_is_seen_by_how_gains_fall(rate):
+    tail = _Tail()
+    totals = np.cumsum(rate ** np.arange(7))
+    for total in totals:  # every step by itself says that nothing is left
+        left = tail.left(SimpleNamespace(total_gain=total, remaining=lambda slowest: 0.0))
+    assert left == pytest.approx(rate**7 / (1 - rate), rel=1e-9)
+
+
+@pytest.mark.parametrize("totals", [[1.0], [0.0, 1.0], [1.0, 1.0, 1.5, 2.0], [0.0, 1.0, 0.0, 1.0]])
+def test_gains_that_do_not_fall_promise_as_much_again(totals):
+    tail = _Tail()
+    for total in totals:
+        left = tail.left(SimpleNamespace(total_gain=total, remaining=lambda slowest: 0.0))
+    assert left == pytest.approx(9.0 * (totals[-1] - [0.0, *totals][-3:][0]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmmseg._class_kernels import share_pass
-from gmmseg.classes import class_table, format_table
+from gmmseg.classes import class_table, class_table_of_levels, format_table
 from gmmseg.smoothing import most_probable
 from gmmseg.used_pixels import box_around
 
@@ -154,3 +154,19 @@ def test_the_box_around_what_is_used(seed, shape):
     else:
         ends = zip(places.min(axis=0).tolist(), places.max(axis=0).tolist(), strict=True)
         assert box == tuple(slice(first, last + 1) for first, last in ends)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_picture_of_8_bits_has_the_same_table_by_levels(threads):
+    rng = np.random.default_rng(3)
+    picture = rng.integers(0, 256, (37, 23, 4), dtype=np.uint8)
+    labels = rng.integers(0, 4, (37, 23)).astype(np.uint8)  # 0 does not count; class 4 has none
+    bands, used = (2, 0), labels > 0
+    found = class_table_of_levels(labels, picture, bands, 4, (2.0, 0.5), threads)
+    expected = class_table(labels[used], picture[used][:, list(bands)], None, 4, (2.0, 0.5))
+    for one, other in zip(found, expected, strict=True):
+        assert (one.label, one.pixels, one.share, one.area) == (
+            other.label, other.pixels, other.share, other.area,
+        )  # fmt: skip
+        np.testing.assert_allclose(one.mean, other.mean, rtol=1e-12)
+        np.testing.assert_allclose(one.std, other.std, rtol=1e-12)

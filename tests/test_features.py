@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 import gmmseg
 from gmmseg import _colour, _texture
@@ -589,3 +590,16 @@ def test_the_import_is_light():
     code = f"import sys, gmmseg.features; sys.exit(str({heavy} & set(sys.modules) or ''))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "sigmas"),
+    [((31, 47), (2.0, 6.0)), ((5, 9, 7), (0.05, 1.0, 3.0)), ((3, 2), (9.0, 9.0))],
+)
+def test_windows_are_those_of_scipy(shape, sigmas):
+    values = np.random.default_rng(1).normal(size=shape)
+    found = values
+    for axis, sigma in enumerate(sigmas):
+        found = _texture._smoothed_along(found, axis, sigma)
+    expected = ndimage.gaussian_filter(values, sigmas, mode="constant", truncate=_texture._REACH)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)

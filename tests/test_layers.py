@@ -59,6 +59,7 @@ LAYERS = (
     ("used_pixels.py", 2),
     ("working_grid.py", 2),
     ("_grid_kernels.py", 2),
+    ("_texture_kernels.py", 2),
     ("enlarged.py", 2),
     ("hints.py", 2),
     ("autocorrelation.py", 2),

@@ -490,12 +490,13 @@ def _normalise(joint, top, total):
 
 @kernel
 def em_pass(
-    blocks, first_block, n_rows, weights, logs, p, space, nk, first, second, log_likelihood
+    blocks, first_block, n_rows, weights, logs, p, space, group, nk, first, second, log_likelihood
 ):  # fmt: skip
-    """Add the statistics of `n_rows` rows to nk, first, second and log_likelihood[0].
+    """Add the statistics of `n_rows` rows to nk, first, second and log_likelihood.
 
-    The E-step and the sums of the M-step in one pass; log_likelihood is in base 2. `weights`
-    has an entry for each row, or none when all are 1.
+    The E-step and the sums of the M-step in one pass; log_likelihood is in base 2. Every `group`
+    blocks have sums of their own: the first axis of all four. `weights` has an entry for each
+    row, or none when all are 1.
     """
     work, joint, lines = space
     top, total, w = lines[0], lines[1], lines[2]
@@ -513,9 +514,10 @@ def em_pass(
         for i in range(BLOCK):
             sum_of_logs += w[i] * (top[i] + log2(total[i]))
             total[i] = w[i] / total[i]
-        log_likelihood[0] += sum_of_logs
+        g = b // group
+        log_likelihood[g] += sum_of_logs
         for k in range(logs.shape[0]):
-            moments(p, k, x, joint[k], total, work, nk, first, second)
+            moments(p, k, x, joint[k], total, work, nk[g], first[g], second[g])
 
 
 @kernel

@@ -24,11 +24,13 @@ __all__ = ["FEWEST_ROWS", "Certificate", "SampleFit", "sample_of"]
 FEWEST_ROWS = 327_680
 _SMALLEST_SHARE = 10  # a sample of more than a tenth of the rows saves too little
 _LARGEST_SAMPLE = 524_288
+_SMALLEST_SAMPLE = 32_768
 _ROWS_OF_A_PARAMETER = 512  # wanted; with fewer than an eighth of it a sample misleads
 _FIRST = 4  # the first passes are over every fourth row of the sample
-_NOISE = 0.1  # share of the gap, or of a sample's own error, that is left to gain from it
+_NOISE = 0.05  # share of the gap, or of a sample's own error, that is left to gain from it
 _CERTAIN = 0.5  # share of the gap at which it counts as reached: the estimate has errors, too
 _SLOW = 0.95  # of a rate that the first steps do not show
+_SLOWEST_FALL = 0.9  # of the gains of two cycles; also while it is not known how they fall
 _LEAST_GAIN = 0.25  # of what a sample promised: below it is not asked any longer
 
 
@@ -59,6 +61,34 @@ class Certificate:
     mean_log_likelihood: float
     gain: float
     gap: float
+
+
+class _Tail:
+    """What is left to gain of a run of EM, by its last step and by how its gains fall.
+
+    After a leap the steps show the fast directions: the rate of a step alone would promise an
+    early end. The gains of whole cycles of a step and a leap do not; two by two, because often
+    every other leap is one too far.
+    """
+
+    def __init__(self, slowest: float = 0.0) -> None:
+        self._slowest = slowest
+        self._totals = [0.0]
+        self.found = 0.0
+
+    def left(self, progress: Progress) -> float:
+        """After an EM step; to be called after each."""
+        self._totals.append(progress.total_gain)
+        self.found = max(progress.remaining(self._slowest), self._series())
+        return self.found
+
+    def _series(self) -> float:
+        """Sum of the gains that follow, if they go on to fall as in the last cycles (eq. 109)."""
+        totals = self._totals
+        last = max(totals[-1] - totals[-3:][0], 0.0)
+        before = totals[-3] - totals[-5] if len(totals) > 4 else 0.0
+        rate = _SLOWEST_FALL if last >= _SLOWEST_FALL * before else last / before
+        return last * rate / (1.0 - rate)
 
 
 class SampleFit:
@@ -102,7 +132,8 @@ class SampleFit:
     def _by(self, sample: HeldRows, start: Mixture) -> Run:
         """EM over a sample until what is left to gain is less than its own error (eq. 64)."""
         error = _NOISE * start.n_parameters / (2 * sample.n_samples)
-        return self._em(sample, start, lambda p: p.remaining() < error, self._callback)
+        tail = _Tail()
+        return self._em(sample, start, lambda p: tail.left(p) < error, self._callback)
 
     def _em(
         self,
@@ -128,11 +159,11 @@ class SampleFit:
 
     def _certified(self, start: Mixture) -> tuple[Run, Certificate]:
         """Passes over all rows, between them EM by the sample and what it lacks."""
+        self._rows.preload(self._workers)  # of two passes the second pays for it already
         run = self._evaluated(start)
         while True:
-            ahead = self._ahead(run)
+            ahead, left = self._ahead(run)
             promised = ahead.history[-1] - ahead.history[0]
-            left = promised + self._remaining(ahead)
             reached = left < _CERTAIN * self._options.gap
             if reached or run.n_iter >= self._options.max_iter:
                 return self._told(replace(run, converged=reached), left)
@@ -153,36 +184,38 @@ class SampleFit:
         history += (self._rules.objective(found, mixture),)
         return Run(mixture, found, history, False, len(history) - 1, None)
 
-    def _ahead(self, run: Run) -> Run:
-        """Where the sample and what it lacks lead from the end of a run over all rows."""
+    def _ahead(self, run: Run) -> tuple[Run, float]:
+        """Where the sample and what it lacks lead from the end of a run over all rows.
+
+        And what they promise: the gain there, and what would be left.
+        """
         at = run.mixture
         own = e_step(self._sample, at, self._workers)
         enough = _NOISE * self._options.gap
         trusted = at.n_parameters / self._sample.n_samples
-        return self._em(
+        tail = _Tail(self._slowest)
+        ahead = self._em(
             StandIn.of(self._sample, at, own, run.statistics),
             at,
-            lambda p: p.remaining(self._slowest) < enough or p.total_gain > trusted,
+            lambda p: tail.left(p) < enough or p.total_gain > trusted,
             known=run.statistics,
         )
-
-    def _remaining(self, run: Run) -> float:
-        return 0.0 if run.last is None else run.last.remaining(self._slowest)
+        return ahead, abs(ahead.history[-1] - ahead.history[0]) + tail.found
 
     def _by_all_rows(self, before: Run) -> tuple[Run, Certificate]:
         """EM over all rows: the sample is too unlike them."""
-        self._rows.preload(self._workers)
         options = self._options
+        tail = _Tail(self._slowest)
         run = self._em(
             self._rows,
             before.mixture,
-            lambda p: p.remaining(self._slowest) < options.gap or options.at_rest(p),
+            lambda p: tail.left(p) < _NOISE * options.gap or options.at_rest(p),
             self._callback,
             before.statistics,
         )
         history = before.history + run.history[1:]
         n_iter = before.n_iter + 1 + run.n_iter
-        return self._told(replace(run, history=history, n_iter=n_iter), self._remaining(run))
+        return self._told(replace(run, history=history, n_iter=n_iter), tail.found)
 
     def _told(self, run: Run, gap: float) -> tuple[Run, Certificate]:
         """The end of a run over all rows, with its certificate."""
@@ -214,7 +247,7 @@ def sample_of(
     wanted = _ROWS_OF_A_PARAMETER * n_parameters
     if most < wanted // 8:
         return None
-    n = min(max(wanted, drawn.n_samples), most)
+    n = min(max(wanted, _SMALLEST_SAMPLE), most)
     if n == drawn.n_samples:
         return drawn
     return (drawn if n < drawn.n_samples else rows).part(n, rng)

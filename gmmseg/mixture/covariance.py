@@ -6,6 +6,7 @@ Second moments are sums over rows of ``w r (x - mean)(x - mean)'`` for each comp
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -184,7 +185,8 @@ class _Matrix(CovarianceType):
         return moments + np.diag(ridge)
 
     def expand(self, covariances: Array, n_components: int, n_features: int) -> Array:
-        return np.broadcast_to(covariances, (n_components, n_features, n_features))
+        shape = n_components, n_features, n_features
+        return covariances if covariances.shape == shape else np.broadcast_to(covariances, shape)
 
     def scale(self, covariances: Array, factor: Array) -> Array:
         return covariances * np.outer(factor, factor)
@@ -379,7 +381,15 @@ def _cholesky(matrix: Array) -> Array:
 def _inverse_triangles(lower: Array) -> Array:
     """Inverses of lower triangular matrices; scipy would cost 0.3 s of import time."""
     inverse = np.linalg.solve(lower, np.eye(lower.shape[-1]))
-    return np.tril(inverse).astype(np.float64, copy=False)
+    return np.where(lower_triangle(lower.shape[-1]), inverse, 0.0)
+
+
+@functools.cache
+def lower_triangle(n: int) -> NDArray[np.bool_]:
+    """True on and below the diagonal, (n, n), read-only; NumPy makes it anew every time."""
+    triangle = np.tri(n, dtype=bool)
+    triangle.flags.writeable = False
+    return triangle
 
 
 def random_factors(expanded: Array) -> Array:

@@ -41,7 +41,7 @@ class Beliefs:
     maps: NDArray[np.float32]
     weight: float
 
-    def of(self, rows: NDArray[np.intp]) -> Beliefs:
+    def of(self, rows: slice | NDArray[np.intp]) -> Beliefs:
         """What is believed of some of the rows."""
         return Beliefs(self.maps[:, rows], self.weight)
 

@@ -29,7 +29,8 @@ _MOST_IN_REGISTERS = 3
 _LARGEST_COPY = 160 << 20
 _PIECE = 16384  # rows read at once: 3 float32 features take 192 kB, well inside L2
 _SMALLEST_GROUP = 16384
-_MOST_GROUPS = 64  # enough for 32 threads; each costs 10 microseconds of Python
+_MANY_ROWS = 327_680  # with fewer, a kernel takes longer to load than it saves
+_MOST_GROUPS = 64  # enough for 32 threads
 _GROUP_MEMORY = 32 << 20
 
 # Farther from the origin, in standard deviations, squares would leave the range of float32: fill
@@ -139,6 +140,11 @@ class Rows:
         """Bytes of all rows in blocks."""
         return math.ceil(self.n_samples / BLOCK) * BLOCK * self.n_features * self.dtype.itemsize
 
+    @property
+    def is_held(self) -> bool:
+        """Whether all rows are in blocks: then `pieces` gives any number of them as one."""
+        return self._blocks is not None
+
     def preload(self, workers: Workers) -> None:
         """Copy all rows into blocks if they are few enough: passes are then faster."""
         if self.copy_size > _LARGEST_COPY:
@@ -191,9 +197,9 @@ class Rows:
         chosen, weights = self.choose(n, rng)
         return self._planes_of(chosen), weights
 
-    def _planes_of(self, chosen: NDArray[np.intp]) -> NDArray[Any]:
-        planes = np.empty((self.n_features, len(chosen)), self.dtype)
+    def _planes_of(self, chosen: slice | NDArray[np.intp]) -> NDArray[Any]:
         values = self._read(chosen)
+        planes = np.empty((self.n_features, len(values)), self.dtype)
         for d in range(self.n_features):
             planes[d] = self._to_frame(values[:, d], d)
         return planes
@@ -208,7 +214,10 @@ class Rows:
 
     def _read(self, rows: slice | NDArray[np.intp]) -> NDArray[Any]:
         """Some of the rows as they are, (n, D)."""
-        values: NDArray[Any] = self._X[rows if self.index is None else self.index[rows]]
+        chosen = rows if self.index is None else self.index[rows]
+        values: NDArray[Any] = (
+            self._X[chosen] if isinstance(chosen, slice) else _taken(self._X, chosen)
+        )
         return values
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -216,13 +225,15 @@ class Rows:
         chosen, weights = self.choose(n, rng)
         return self._read(chosen).astype(np.float64), weights
 
-    def choose(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
+    def choose(self, n: int, rng: np.random.Generator) -> tuple[slice | NDArray[np.intp], Array]:
         """Which rows `sample` takes, and their weights."""
         if self.n_samples > n:
             return self._draw(n, rng), np.full(n, self.total_weight / n)
         weights = np.ones(self.n_samples)
         if self._weights.size:
             weights = self._weights.astype(np.float64) * self.weight_unit
+        if not self._has_idle_rows:
+            return slice(0, self.n_samples), weights
         chosen = np.flatnonzero(weights)
         return chosen, weights[chosen]
 
@@ -230,7 +241,7 @@ class Rows:
         """A sample of the rows as rows of their own, in the same frame."""
         return self.chosen(*self.choose(n, rng))
 
-    def chosen(self, rows: NDArray[np.intp], weights: Array) -> Rows:
+    def chosen(self, rows: slice | NDArray[np.intp], weights: Array) -> Rows:
         """Some of the rows, with other weights, as rows of their own in the same frame."""
         planes = self._planes_of(rows)
         part = Rows(planes.T, weights, Frame.identity(self.n_features))
@@ -242,7 +253,7 @@ class Rows:
 
     def _draw(self, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
         positions = (np.arange(n) + rng.random(n)) / n
-        if not self._weights.size:
+        if not self._weights.size or self._weights.min() == self._weights.max():
             return np.minimum(positions * self.n_samples, self.n_samples - 1).astype(np.intp)
         cumulative = np.cumsum(self._weights, dtype=np.float64)
         chosen = np.searchsorted(cumulative, positions * cumulative[-1], side="right")
@@ -285,6 +296,11 @@ class Rows:
 
     def _standardise_near(self, rows: NDArray[Any], blocks: NDArray[Any]) -> bool:
         """Fill `blocks` all features at once: False if some value is far away or not finite."""
+        if self._pays_a_kernel(rows):
+            from gmmseg.mixture._row_kernels import fill_blocks
+
+            plain, limit = rows.view(np.ndarray), self.dtype.type(_FARTHEST)
+            return bool(fill_blocks(plain, self._origin, self._scale, limit, blocks) == 0)
         whole, d = len(rows) // BLOCK, self.n_features
         places = [(rows[: whole * BLOCK].reshape(whole, BLOCK, d), blocks[:whole, :d])]
         if rest := len(rows) - whole * BLOCK:
@@ -297,6 +313,22 @@ class Rows:
                 if out.size and not (out.min() >= -_FARTHEST and out.max() <= _FARTHEST):
                     return False  # NaN, too, is not within these
         return True
+
+    def _pays_a_kernel(self, rows: NDArray[Any]) -> bool:
+        """Of the types of rows, one is compiled: that of the rows that have no small table."""
+        is_single = rows.dtype == self.dtype == np.float32
+        return is_single and rows.flags.c_contiguous and self.n_samples >= _MANY_ROWS
+
+
+def _taken(X: NDArray[Any] | LazyRows, chosen: NDArray[Any]) -> NDArray[Any]:
+    """``X[chosen]``, which takes up to ten times as long where `X` is contiguous."""
+    if isinstance(X, np.ndarray) and X.flags.aligned:
+        if X.flags.c_contiguous:
+            return np.take(X, chosen, axis=0)
+        if X.flags.f_contiguous:
+            return np.take(X.T, chosen, axis=1).T
+    found: NDArray[Any] = X[chosen]
+    return found
 
 
 def _fill(blocks: NDArray[Any], values: NDArray[Any]) -> None:

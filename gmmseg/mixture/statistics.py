@@ -117,7 +117,7 @@ class Statistics:
         factors, log_det = whitening(kind.expand(mixture.covariances, k, d))
         second = self.moved(mixture.means).second
         spread = (
-            np.einsum("kij,kjl,kil->k", factors, second, factors, optimize=True)
+            ((factors @ second) * factors).sum(axis=(1, 2))
             if kind.is_matrix
             else (factors**2 * second).sum(axis=1)
         )
