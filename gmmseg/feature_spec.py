@@ -19,7 +19,7 @@ from gmmseg.image import Image
 
 __all__ = ["COLOUR_SPACES", "GAPS", "ColourSpace", "FeatureSpec"]
 
-ColourSpace = Literal["auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw"]
+ColourSpace = Literal["auto", "rgb", "lab", "stain", "luv", "hsv", "ycrcb", "gray", "raw"]
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
 
 #: What becomes of pixels of which some bands were not observed.
@@ -34,9 +34,9 @@ class FeatureSpec:
 
     Attributes
     ----------
-    colour_space : {"auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw"}
-        "lab" and "luv" are CIE's, white D65 (L 0..100). "lb" is lab without a, from green to red:
-        stained nuclei are darker and bluer than what is around them, however red that is. "rgb",
+    colour_space : {"auto", "rgb", "lab", "stain", "luv", "hsv", "ycrcb", "gray", "raw"}
+        "lab" and "luv" are CIE's, white D65 (L 0..100). "stain" is lightness in red light, which
+        hematoxylin of nuclei takes away and eosin beside them does not, and b / 2. "rgb",
         "gray" and "ycrcb" are display values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an
         angle would tear red apart at 0 and mean nothing in grey. "raw" takes the bands as they are.
         "auto" is "lab" for 8 and 16-bit colour pictures of three bands, otherwise "raw".

@@ -34,7 +34,9 @@ RNG = np.random.default_rng(0)
 def test_auto_goes_by_bands_and_axes(shape, dtype, axes, name):
     image = Image.from_array(np.arange(np.prod(shape)).reshape(shape).astype(dtype), axes=axes)
     assert preset_name(image) == name
-    assert options_for(AUTOMATIC, image) == PRESETS[name]
+    options = options_for(AUTOMATIC, image)
+    assert options == options_for(name, image)
+    assert options.regions == PRESETS[name].regions
 
 
 def test_a_grey_picture_in_three_bands_is_grey():
