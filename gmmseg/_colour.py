@@ -117,7 +117,7 @@ def _lab(rgb: Planes) -> Planes:
 
 
 def _stain(rgb: Planes) -> Planes:
-    """The lightness that a grey of this red has, and half of b: red counts for more in the start."""
+    """The lightness of a grey of this red, and half of b: red counts for more in the start."""
     return np.stack([_lightness(_cube_root(rgb[0])), _lab(rgb)[2] / 2])
 
 

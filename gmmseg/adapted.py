@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 #: What stained pictures are told apart by. Tied covariances, Dice on those tuned on: red light and
-#: b .87, L and b, too, but where eosin is the darker stain it is taken for nuclei, as with red and b
-#: if b weighs as much in the start; grey .82, Lab .85, optical density .72, its first principal
-#: axis .66, hematoxylin by deconvolution .77, red light alone .82.
+#: b .87, L and b, too, but where eosin is the darker stain it is taken for nuclei, as it is with red
+#: and b if b weighs as much in the start; grey .82, Lab .85, optical density .72, its first
+#: principal axis .66, hematoxylin by deconvolution .77, red light alone .82.
 _STAINED = FeatureSpec(colour_space="stain")
 
 #: Light that shone through a stained slice: the mean optical density, and how much more of green is
