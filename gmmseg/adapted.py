@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 #: What stained pictures are told apart by. Tied covariances, Dice on those tuned on: red light and
-#: b .87, L and b, too, but where eosin is the darker stain it is taken for nuclei, as it is with red
-#: and b if b weighs as much in the start; grey .82, Lab .85, optical density .72, its first
+#: b .87, L and b, too, but where eosin is the darker stain it is taken for nuclei. So it is with
+#: red and b if b weighs as much in the start. Grey .82, Lab .85, optical density .72, its first
 #: principal axis .66, hematoxylin by deconvolution .77, red light alone .82.
 _STAINED = FeatureSpec(colour_space="stain")
 
@@ -44,17 +44,22 @@ _GREENS_LOSS = 1.45
 _SAMPLE = 200_000
 _DARK = 1 / 255
 
-#: Powers of grey that are compared where the background is dark: light counts. The likelihood,
-#: with the power's Jacobian, prefers the least power nearly always, and so tells nothing.
-_POWERS = (0.5, 0.75)
-
+#: On a dark ground, where light is counted. Sigma in pixels of the window in which objects are
+#: measured against one another: Dice of those tuned on, without the one that is lit unevenly, .91
+#: without, .940 with 7, 10 and 14 pixels. The best single threshold for each image, chosen by the
+#: truth, has .935.
+_GAIN = 10.0
 _ON_DARK = 0.75
+_ON_GROUND = {
+    "bright": FeatureSpec(colour_space="gray"),
+    "dark": FeatureSpec(colour_space="gray", power=_ON_DARK, local_gain=_GAIN),
+}
 
-#: Sigma in pixels of the surroundings, and how much better they have to separate the classes: on
-#: pictures tuned on they do by 1.3 or more where light is uneven or cells lie on one another, by
-#: less than 1.12 elsewhere.
+#: Sigma in pixels of the surroundings, and how much better they have to separate the classes. On a
+#: bright ground, where cells lie on one another, they do by 1.3 or more. On a dark one by 2.2 where
+#: light is uneven; halos of bright objects, which it makes darker, too, give up to 1.5.
 _BACKGROUND = 12.0
-_WORTH_IT = 1.2
+_WORTH_IT = {"bright": 1.2, "dark": 1.8}
 
 #: Of more of the variance within the image the noise leaves too little to tell classes by the
 #: voxels alone: a field inside EM. 5 % of Rician noise is 0.12 of a brain's variance, 9 % is 0.29.
@@ -69,11 +74,10 @@ def for_nuclei(preset: SegmentOptions, image: Image) -> SegmentOptions:
     """Features of a micrograph: stained or grey, on bright or dark ground, evenly lit or not."""
     if image.colour and not bands_are_equal(image):
         return replace(preset, features=_STAINED)
-    grey = FeatureSpec(colour_space="gray")
-    powers = (1.0,) if _is_bright(image) else _POWERS
-    best = _best(image, [replace(grey, power=power) for power in powers])
+    ground = "bright" if _is_bright(image) else "dark"
+    best = _ON_GROUND[ground]
     level = replace(best, background=_BACKGROUND)
-    if separation(image, level) > _WORTH_IT * separation(image, best):
+    if separation(image, level) > _WORTH_IT[ground] * separation(image, best):
         best = level
     return replace(preset, features=best)
 
@@ -229,11 +233,6 @@ def bands_are_equal(image: Image) -> bool:
     """Whether a picture in colour is a grey one, as many microscopes and viewers write it."""
     red, green, blue = np.moveaxis(image.data[..., :3], -1, 0)
     return np.array_equal(red, green) and np.array_equal(red, blue)
-
-
-def _best(image: Image, candidates: Iterable[FeatureSpec]) -> FeatureSpec:
-    """The features that separate two classes best, the first of equals."""
-    return max(candidates, key=lambda features: separation(image, features))
 
 
 def _is_bright(image: Image) -> bool:

@@ -153,6 +153,7 @@ def test_blur_neither_gives_to_nor_takes_from_unused_pixels():
         ({"power": 0.0}, "power must be more than 0, got 0.0"),
         ({"blur": -1.0}, "blur must be at least 0, got -1.0"),
         ({"background": -1.0}, "background must be at least 0, got -1.0"),
+        ({"local_gain": -1.0}, "local_gain must be at least 0, got -1.0"),
     ],
 )
 def test_options_that_break_their_rule(option, message):

@@ -241,6 +241,15 @@ def add_features(parser: ArgumentParser, word: str = "default") -> None:
         f"{default.background:g}, off)",
     )
     group.add_argument(
+        "--local-gain",
+        metavar="S",
+        type=float,
+        default=default.local_gain,
+        help="divide lightness above its ground by the brightness of objects nearby, to find dim "
+        f"ones beside bright ones: sigma of the window in pixels ({word}: "
+        f"{default.local_gain:g}, off)",
+    )
+    group.add_argument(
         "--gaps",
         choices=GAPS,
         default=default.gaps,
