@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import gmmseg
 from gmmseg.adapted import is_stained, noise_share, separation
@@ -44,7 +45,7 @@ def dice(labels, truth):
 def test_uneven_light_is_taken_away_where_it_is():
     even, inside = micrograph()
     assert options_for("microscopy", Image.from_array(even)).features.background == 0
-    uneven, _ = micrograph(glow=120)
+    uneven, _ = micrograph(glow=100)
     options = options_for("microscopy", Image.from_array(uneven))
     assert options.features.background > 0
     for picture in (even, uneven):
@@ -56,7 +57,7 @@ def test_uneven_light_is_taken_away_where_it_is():
 def test_a_bright_ground_lets_light_through():
     dark, _ = micrograph()
     features = options_for("microscopy", Image.from_array(255 - dark)).features
-    assert (features.colour_space, features.power) == ("gray", 1.0)
+    assert (features.colour_space, features.power, features.local_gain) == ("gray", 1.0, 0.0)
     assert options_for("microscopy", Image.from_array(dark)).features.power < 1
 
 
@@ -219,6 +220,62 @@ def test_the_level_of_the_surroundings():
     found = image_features(Image.from_array(values), spec)[:, 0].reshape(values.shape)
     np.testing.assert_allclose(found, values - naive_level(values, 1.5), atol=1e-6)
     assert spec.names(Image.from_array(values)) == ("band 1 over surroundings",)
+
+
+def micrograph_of_unequals(seed=0):
+    """Bright discs with halos, and dim ones hardly above the halos."""
+    rng = np.random.default_rng(seed)
+    discs = spots(rng)
+    rows, cols = np.indices(discs.shape)
+    bright = discs & ((rows // 40 + cols // 40) % 2 == 0)
+    halo = 25 * gaussian_filter(bright.astype(float), 6.0)
+    mean = 8 + 45 * discs + 90 * bright + halo
+    return rng.poisson(gaussian_filter(mean, 0.7)).astype(np.uint16), discs
+
+
+def test_dim_objects_are_found_beside_bright_ones():
+    picture, discs = micrograph_of_unequals()
+    options = options_for("microscopy", Image.from_array(picture))
+    assert options.features.local_gain > 0
+    assert dice(gmmseg.segment(picture, 2, options).labels, discs) > 0.9
+    without = replace(options, features=replace(options.features, local_gain=0.0))
+    assert dice(gmmseg.segment(picture, 2, without).labels, discs) < 0.75
+
+
+def test_the_gain_of_objects_nearby():
+    """Equation 112, pixel by pixel."""
+    values = np.random.default_rng(0).normal(size=(14, 15)) * 3 + 50
+    used = np.ones(values.shape, bool)
+    used[3:6, 4] = False
+    spec = FeatureSpec(local_gain=1.5)
+    image = Image.from_array(values, mask=used)
+    found = image_features(image, spec)[:, 0]
+    height = values - np.median(values[used])
+    above = np.maximum(height, 0) * used
+    rows, cols = np.indices(values.shape)
+    expected = []
+    for i, j in zip(*np.nonzero(used), strict=True):
+        near = (abs(rows - i) <= 6) & (abs(cols - j) <= 6) & used
+        g = near * np.exp(-((rows - i) ** 2 + (cols - j) ** 2) / (2 * 1.5**2))
+        cube, square = (
+            (g * above**p).sum() / g.sum() + (above**p).sum() / used.sum() for p in (3, 2)
+        )
+        expected.append(height[i, j] * square / cube)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    assert spec.names(image) == ("band 1 in objects nearby",)
+    scaled = image_features(Image.from_array(values * 1e4 - 7, mask=used), spec)[:, 0]
+    np.testing.assert_allclose(scaled, found, rtol=1e-6, atol=1e-9)
+
+
+def test_the_gain_where_there_is_nothing_above_the_ground():
+    flat = Image.from_array(np.full((9, 9), 3.0))
+    np.testing.assert_array_equal(image_features(flat, FeatureSpec(local_gain=2.0)), 0.0)
+    values = np.random.default_rng(0).normal(size=(8, 9, 2))
+    values[3, 4, 1] = np.nan
+    found = image_features(
+        Image.from_array(values, axes="YXC"), FeatureSpec(colour_space="raw", local_gain=2.0)
+    )
+    assert np.flatnonzero(np.isnan(found).any(axis=1)).tolist() == [3 * 9 + 4]
 
 
 def test_surroundings_are_pixels_that_are_used():
