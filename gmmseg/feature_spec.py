@@ -170,7 +170,7 @@ class FeatureSpec:
         spec = self.resolve(image)
         points = spec._point_names(image)
         if spec.power != 1:
-            points = tuple(f"{name}^{spec.power:g}" for name in points)
+            points = tuple(f"{name}^{spec.power:.3g}" for name in points)
         textured = points[: spec.n_textured(len(points))]
         texture = [
             f"{kind} {scale:g} of {name}"

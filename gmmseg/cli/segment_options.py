@@ -228,26 +228,23 @@ def add_features(parser: ArgumentParser, word: str = "default") -> None:
         metavar="S",
         type=float,
         default=default.blur,
-        help="take local means of the colour features in their place: sigma of the window in "
-        f"pixels ({word}: {default.blur:g}, off)",
+        help=f"local means instead of colours: sigma in pixels ({word}: {default.blur:g}, off)",
     )
     group.add_argument(
         "--background",
         metavar="S",
         type=float,
         default=default.background,
-        help="take lightness from the level of its surroundings, where light is uneven: sigma of "
-        f"the window in pixels, larger than the objects' radius ({word}: "
-        f"{default.background:g}, off)",
+        help="take lightness from the level of its surroundings, where light is uneven: sigma in "
+        f"pixels, larger than the objects' radius ({word}: {default.background:g}, off)",
     )
     group.add_argument(
         "--local-gain",
         metavar="S",
         type=float,
         default=default.local_gain,
-        help="divide lightness above its ground by the brightness of objects nearby, to find dim "
-        f"ones beside bright ones: sigma of the window in pixels ({word}: "
-        f"{default.local_gain:g}, off)",
+        help="divide lightness above its ground by that of objects nearby, to find dim ones beside "
+        f"bright ones: sigma of the window in pixels ({word}: {default.local_gain:g}, off)",
     )
     group.add_argument(
         "--gaps",
