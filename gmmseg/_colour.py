@@ -116,8 +116,9 @@ def _lab(rgb: Planes) -> Planes:
     return np.stack([_lightness(y), np.float32(500) * (x - y), np.float32(200) * (y - z)])
 
 
-def _lb(rgb: Planes) -> Planes:
-    return _lab(rgb)[::2]
+def _stain(rgb: Planes) -> Planes:
+    """The lightness of a grey of this red, and half of b: red counts for more in the start."""
+    return np.stack([_lightness(_cube_root(rgb[0])), _lab(rgb)[2] / 2])
 
 
 def _luv(rgb: Planes) -> Planes:
@@ -198,7 +199,7 @@ class Space:
 SPACES = {
     "rgb": Space(("red", "green", "blue"), _display, _same, n_textured=3),
     "lab": Space(("L", "a", "b"), _linear, _lab),
-    "lb": Space(("L", "b"), _linear, _lb),
+    "stain": Space(("red", "b/2"), _linear, _stain),
     "luv": Space(("L", "u", "v"), _linear, _luv),
     "hsv": Space(("V", "S cos H", "S sin H"), _display, _hsv),
     "ycrcb": Space(("Y", "Cr", "Cb"), _display, _ycrcb),

@@ -181,6 +181,33 @@ def subtract_background(plane: NDArray[Any], grid: Grid, scale: float) -> None:
     plane -= (mean * unit + origin).astype(plane.dtype)
 
 
+def equalise_objects(plane: NDArray[Any], grid: Grid, scale: float) -> None:
+    """Divide `plane` (N,), in place, by the brightness of what rises above zero near every pixel.
+
+    A contraharmonic mean, which goes by the brightest, drawn to that of the whole image
+    (docs/math.md, equation 112). Where a plane is NaN it stays so; nothing above zero, no change.
+    """
+    known = ~np.isnan(plane)
+    above = np.where(known, np.maximum(plane, 0), 0).astype(np.float64)
+    top = above.max(initial=0.0)
+    if top == 0:
+        return
+    above /= top
+    squares, cubes = above**2, above**3
+    n = int(known.sum())
+    mean_square, mean_cube = squares.sum() / n, cubes.sum() / n
+    sigmas, starts = grid.sigmas(scale), grid.row_starts()
+    for inner, outer in grid.slabs(int(_REACH * sigmas[0] + 0.5)):
+        rows = slice(starts[inner.start], starts[inner.stop])
+        around = slice(starts[outer.start], starts[outer.stop])
+        smoothed = _Smoother(grid, sigmas, inner, outer)
+        weight = np.maximum(smoothed(known[around].astype(np.float64)), _LEAST_WEIGHT)
+        brightness = (smoothed(cubes[around]) / weight + mean_cube) / (
+            smoothed(squares[around]) / weight + mean_square
+        )
+        plane[rows] /= (brightness * top).astype(plane.dtype)
+
+
 def _weighted_moments(
     values: NDArray[np.float64], weights: NDArray[np.float64], grid: Grid, scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -30,7 +30,7 @@ from gmmseg.spectral_indices import INDICES, index_values, roles_of
 
 __all__ = ["COLOUR_SPACES", "GAPS", "ColourSpace", "FeatureSpec", "feature_dtype"]
 
-ColourSpace = Literal["auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw", "none"]
+ColourSpace = Literal["auto", "rgb", "lab", "stain", "luv", "hsv", "ycrcb", "gray", "raw", "none"]
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
 
 #: What becomes of pixels of which some bands were not observed.
@@ -45,9 +45,9 @@ class FeatureSpec:
 
     Attributes
     ----------
-    colour_space : {"auto", "rgb", "lab", "lb", "luv", "hsv", "ycrcb", "gray", "raw", "none"}
-        "lab" and "luv" are CIE's, white D65 (L 0..100). "lb" is lab without a, from green to red:
-        stained nuclei are darker and bluer than what is around them, however red that is. "rgb",
+    colour_space : {"auto", "rgb", "lab", "stain", "luv", "hsv", "ycrcb", "gray", "raw", "none"}
+        "lab" and "luv" are CIE's, white D65 (L 0..100). "stain" is lightness in red light, which
+        hematoxylin of nuclei takes away and eosin beside them does not, and b / 2. "rgb",
         "gray" and "ycrcb" are display values in 0..1. "hsv" is (V, S cos H, S sin H): hue as an
         angle would tear red apart at 0 and mean nothing in grey. "raw" takes the bands as they are;
         "none" takes none of them, but `indices` alone.
@@ -80,6 +80,12 @@ class FeatureSpec:
         Lightness (in "raw" and "rgb" every band) is taken from the level of its surroundings, where
         light is uneven or objects lie on others: sigma in pixels of the finest axis, larger than
         the objects' radius (docs/math.md, equations 75, 76). 0 = off.
+    local_gain : float
+        Lightness (in "raw" and "rgb" every band) above its ground is divided by the brightness of
+        objects nearby, so that dim ones are found beside bright ones: sigma of their window in
+        pixels of the finest axis (docs/math.md, equation 112). The ground is the level of the
+        surroundings where `background` asks for it, otherwise the median. For objects that are
+        brighter than the ground. 0 = off.
     working_pixels : int
         Pictures of at least four times as many pixels are segmented on a coarser grid, of the
         means of squares of pixels, as large as they may be for so many squares; labels and
@@ -112,6 +118,7 @@ class FeatureSpec:
     power: float = 1.0
     blur: float = 0.0
     background: float = 0.0
+    local_gain: float = 0.0
     working_pixels: int = 0
     gaps: str = "use"
     #: Resolved: what the image calls the bands, by which others find them whatever their order;
@@ -133,6 +140,7 @@ class FeatureSpec:
             "power": check_real(self.power, "power", minimum=0, exclusive=True),
             "blur": check_real(self.blur, "blur", minimum=0),
             "background": check_real(self.background, "background", minimum=0),
+            "local_gain": check_real(self.local_gain, "local_gain", minimum=0),
             "working_pixels": check_integer(self.working_pixels, "working_pixels", minimum=0),
         }
         for name, value in checked.items():
@@ -141,9 +149,8 @@ class FeatureSpec:
     @property
     def is_pointwise(self) -> bool:
         """True when the features depend on the pixel's own values only."""
-        return not (
-            self.position or self.local_mean or self.local_std or self.blur or self.background
-        )
+        around = self.local_mean or self.local_std or self.blur or self.background
+        return not (around or self.local_gain or self.position)
 
     def step(self, shape: tuple[int, ...]) -> int:
         """Side, in pixels, of the squares of the grid that an image of `shape` is segmented on.
@@ -196,7 +203,7 @@ class FeatureSpec:
         spec = self.resolve(image)
         points = spec._point_names(image)
         if spec.power != 1:
-            points = tuple(f"{name}^{spec.power:g}" for name in points)
+            points = tuple(f"{name}^{spec.power:.3g}" for name in points)
         points += spec.indices
         textured = points[: spec.n_textured(len(points))]
         texture = [
@@ -208,6 +215,11 @@ class FeatureSpec:
         place = _AXES[-image.ndim :] if spec.position else ()
         if spec.background:
             points = (*(f"{name} over surroundings" for name in textured), *points[len(textured) :])
+        if spec.local_gain:
+            points = (
+                *(f"{n} in objects nearby" for n in points[: len(textured)]),
+                *points[len(textured) :],
+            )
         if spec.blur:
             points = tuple(f"mean {spec.blur:g} of {name}" for name in points)
         return (*points, *texture, *place)

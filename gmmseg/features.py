@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg._colour import SPACES
-from gmmseg._texture import Grid, centres, fill_place, fill_texture, subtract_background
+from gmmseg._texture import (
+    Grid,
+    centres,
+    equalise_objects,
+    fill_place,
+    fill_texture,
+    subtract_background,
+)
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec, feature_dtype
 from gmmseg.image import Image
@@ -147,13 +154,22 @@ def image_features(image: Image, spec: FeatureSpec) -> NDArray[Any]:
     points, texture, place = np.split(out, [n_points, n_points + n_texture])
     _fill_points(values, spec, points)
     fill_texture(points[:n_textured], grid, spec.local_mean, spec.local_std, texture)
-    if spec.background:
-        for plane in points[:n_textured]:
-            subtract_background(plane, grid, spec.background)
+    for plane in points[:n_textured]:
+        _level(plane, grid, spec)
     if spec.blur:
         fill_texture(points.copy(), grid, (spec.blur,), (), points)
     fill_place(grid, place)
     return out.T
+
+
+def _level(plane: NDArray[Any], grid: Grid, spec: FeatureSpec) -> None:
+    """Ground and objects of `plane` (N,) made alike all over the image, in place, where asked."""
+    if spec.background:
+        subtract_background(plane, grid, spec.background)
+    elif spec.local_gain and len(plane):
+        plane -= np.nan_to_num(np.nanmedian(plane))
+    if spec.local_gain:
+        equalise_objects(plane, grid, spec.local_gain)
 
 
 class _LazyFeatures(LazyRows):

@@ -278,7 +278,7 @@ def _features(
 ) -> NDArray[Any] | LazyRows:
     if spec.is_raw:
         return values  # as they are: no copy
-    if spec.local_mean or spec.local_std or spec.blur or spec.background:
+    if spec.local_mean or spec.local_std or spec.blur or spec.background or spec.local_gain:
         return image_features(image, spec)
     lazy = lazy_features(values, spec, image, valid)
     return np.asarray(lazy) if lazy.nbytes <= _HELD else lazy

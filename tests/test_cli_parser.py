@@ -119,6 +119,7 @@ def test_help_tells_the_defaults(name, capsys):
         (["--power", "0.5"], "power", 0.5),
         (["--blur", "2"], "blur", 2.0),
         (["--background", "12"], "background", 12.0),
+        (["--local-gain", "10"], "local_gain", 10.0),
         (["--covariance", "diag"], "covariance_type", "diag"),
         (["--init", "k-means++"], "init", "k-means++"),
         (["--n-init", "3"], "n_init", 3),

@@ -201,7 +201,12 @@ def test_the_size_of_a_map_does_not_depend_on_the_strips(tmp_path, run):
 
 
 def test_options_that_need_the_whole_scene(tmp_path, run, scene):
-    for words in (["--min-area", "9"], ["--preset", "satellite"], ["--mask", scene], ["--masks"]):
+    for words in (
+        ["--min-area", "9"],
+        ["--smooth", "1", "--smooth-inside"],
+        ["--mask", scene],
+        ["--masks"],
+    ):
         done = run("segment", scene, "-k", 3, "-o", f"{tmp_path}/out/", *SMALL, *words)
         assert done.status == 1
         assert "Raise memory (--memory)" in done.err

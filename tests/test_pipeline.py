@@ -286,7 +286,7 @@ def test_a_model_is_not_applied_to_other_bands():
     with pytest.raises(InvalidDataError) as caught:
         gmmseg.apply(model, picture(bands=4)[0])
     assert str(caught.value).startswith(
-        "the model was fitted on 2 features (band 1, band 2), but this image gives 4 "
+        "the model was fitted on 2 features (band 1^0.333, band 2^0.333), but this image gives 4 "
     )
 
 

@@ -41,7 +41,9 @@ RNG = np.random.default_rng(0)
 def test_auto_goes_by_bands_and_axes(shape, dtype, axes, name):
     image = Image.from_array(np.arange(np.prod(shape)).reshape(shape).astype(dtype), axes=axes)
     assert preset_name(image) == name
-    assert options_for(AUTOMATIC, image) == PRESETS[name]
+    options = options_for(AUTOMATIC, image)
+    assert options == options_for(name, image)
+    assert options.regions == PRESETS[name].regions
 
 
 def test_a_grey_picture_in_three_bands_is_grey():
@@ -166,6 +168,7 @@ def test_blur_neither_gives_to_nor_takes_from_unused_pixels():
         ({"power": 0.0}, "power must be more than 0, got 0.0"),
         ({"blur": -1.0}, "blur must be at least 0, got -1.0"),
         ({"background": -1.0}, "background must be at least 0, got -1.0"),
+        ({"local_gain": -1.0}, "local_gain must be at least 0, got -1.0"),
     ],
 )
 def test_options_that_break_their_rule(option, message):

@@ -150,7 +150,8 @@ def dumps(model: Model, format: str = "json") -> str:  # noqa: A002
         warnings.warn(
             f"the model is over {', '.join(model.feature_names)}, which gmmseg makes of the "
             "pixels: the other program must be given images of these. To get a model of the "
-            "bands themselves fit with colour_space='raw' (--colour-space raw).",
+            "bands themselves fit with colour_space='raw' and power=1 (--colour-space raw "
+            "--power 1).",
             GmmsegWarning,
             stacklevel=2,
         )

@@ -101,6 +101,14 @@ def _add_surroundings(group: _ArgumentGroup, default: FeatureSpec, word: str) ->
         f"the window in pixels, larger than the objects' radius ({word}: "
         f"{default.background:g}, off)",
     )
+    group.add_argument(
+        "--local-gain",
+        metavar="S",
+        type=float,
+        default=default.local_gain,
+        help="divide lightness above its ground by that of objects nearby, to find dim ones beside "
+        f"bright ones: sigma of the window in pixels ({word}: {default.local_gain:g}, off)",
+    )
 
 
 def add_working_grid(parser: ArgumentParser) -> None:

@@ -40,13 +40,17 @@ def evaluate(case: dict[str, Any]) -> list[dict[str, Any]]:
             "method": method,
             "case": {"noise": case["noise"], "aside": part},
             "scores": [
-                dice((found == c) & (aside == part), (truth == c) & (aside == part))
+                dice((found == c) & _of_part(aside, part), (truth == c) & _of_part(aside, part))
                 for c in (1, 2, 3)
             ],
         }
         for method, found in labels.items()
-        for part in (False, True)
+        for part in (False, True, None)
     ]
+
+
+def _of_part(aside: np.ndarray, part: bool | None) -> np.ndarray:
+    return np.ones_like(aside) if part is None else aside == part
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,11 @@ def graph_based(colour: Any, scale: int) -> Labels:
     return felzenszwalb(colour, scale=scale, sigma=0.8, min_size=scale)
 
 
-def superpixels(colour: Any, threshold: int) -> Labels:
-    """SLIC, merged while neighbouring mean colours differ by less than the threshold."""
+def superpixels(colour: Any, thresholds: Sequence[int]) -> list[Labels]:
+    """SLIC, merged while neighbouring mean colours differ by less than each threshold."""
     small = slic(colour, n_segments=400, compactness=10, start_label=0)
-    return graph.cut_threshold(small, graph.rag_mean_color(colour, small), threshold)
+    neighbours = graph.rag_mean_color(colour, small)
+    return [graph.cut_threshold(small, neighbours, t, in_place=False) for t in thresholds]
 
 
 def _fitted(method: Any, bands: Any) -> Labels:

@@ -35,7 +35,7 @@ def evaluate(case: dict[str, Any]) -> list[dict[str, Any]]:
     lab = peers.lab(colour)
     found = {
         "Felzenszwalb": [peers.graph_based(colour, s) for s in (100, 200, 300, 500, 800)],
-        "SLIC, RAG": [peers.superpixels(colour, t) for t in (10, 20, 30, 40, 60)],
+        "SLIC, RAG": peers.superpixels(colour, (10, 20, 30, 40, 60)),
         "k-means, Lab": [peers.kmeans(lab, k) for k in case["ks"]],
         "scikit-learn GMM, Lab": [peers.mixture(lab, k) for k in case["ks"]],
         "gmmseg plain": [peers.ours(colour, k, "plain") for k in case["ks"]],

@@ -44,11 +44,15 @@ def evaluate(case: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "method": method,
             "case": {"scene": case["scene"], "aside": part},
-            "scores": [_accuracy(found, truth, (aside == part) & (truth > 0))],
+            "scores": [_accuracy(found, truth, _of_part(aside, part) & (truth > 0))],
         }
         for method, found in labels.items()
-        for part in (False, True)
+        for part in (False, True, None)
     ]
+
+
+def _of_part(aside: np.ndarray, part: bool | None) -> np.ndarray:
+    return np.ones_like(aside) if part is None else aside == part
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -12,11 +12,12 @@ Table = NDArray[np.int64]
 
 
 def contingency(a: NDArray[Any], b: NDArray[Any]) -> Table:
-    """Pixels shared by each label of `a` and of `b`, (n_a, n_b)."""
-    first, second = (np.unique(x, return_inverse=True)[1].ravel() for x in (a, b))
-    n_b = int(second.max()) + 1
-    counts = np.bincount(first * n_b + second, minlength=(int(first.max()) + 1) * n_b)
-    return counts.reshape(-1, n_b)
+    """Pixels shared by each label from 0 of `a` and of `b` that there is, (n_a, n_b)."""
+    first, second = (np.asarray(x, np.int64).ravel() for x in (a, b))
+    n_a, n_b = int(first.max()) + 1, int(second.max()) + 1
+    table = np.bincount(first * n_b + second, minlength=n_a * n_b).reshape(n_a, n_b)
+    table = table[table.any(axis=1)]
+    return table[:, table.any(axis=0)]
 
 
 def dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
