@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ from gmmseg.feature_spec import FeatureSpec
 from gmmseg.image import Image
 from gmmseg.mixture.em import Fit
 from gmmseg.mixture.lazy import JoinedRows, LazyRows
+from gmmseg.mixture.merging import MergeOptions, merge_components, shared_borders
+from gmmseg.model import Model
 from gmmseg.options import SegmentOptions
 from gmmseg.pixels import PixelRows
 
-__all__ = ["common_spec", "fit_facts", "joined", "provenance"]
+__all__ = ["common_spec", "fit_facts", "joined", "merged", "provenance"]
 
 
 def common_spec(images: list[Image], features: FeatureSpec) -> FeatureSpec:
@@ -51,6 +53,30 @@ def joined(
         return features, None
     counts = [np.ones(len(r.features), np.int64) if r.counts is None else r.counts for r in rows]
     return features, np.concatenate(counts)
+
+
+def merged(
+    model: Model, rows: list[PixelRows], k: int, options: MergeOptions, threads: int | None
+) -> Model:
+    """The model with the components that overlap most in the same classes, `k` of them."""
+    n = model.mixture.n_components
+    borders = None
+    if options.merge_touching:
+        borders = np.zeros((n, n))
+        for part in rows:
+            component = model.mixture.predict(part.features, threads=threads).astype(np.int32)
+            borders += shared_borders(part.put_back(component, -1), n)
+    features, counts = joined(rows)
+    labels = merge_components(
+        model.mixture,
+        features,
+        k,
+        by=options.merge_by,
+        sample_weight=counts,
+        borders=borders,
+        threads=threads,
+    )
+    return replace(model, labels=labels)
 
 
 def provenance(

@@ -48,7 +48,7 @@ def label_layout(
     --------
     >>> import numpy as np, gmmseg
     >>> dark, bright = np.full((9, 9), 10, np.uint8), np.full((9, 9), 90, np.uint8)
-    >>> model = gmmseg.fit([dark, bright], k=2)
+    >>> model = gmmseg.fit([dark, bright], 2, "plain")
     >>> label_layout((9, 9), model, None).band_tags["class_2"]
     'class 2: band 1 90'
     """
@@ -67,15 +67,20 @@ def label_layout(
 
 
 def _described(model: Model) -> list[str]:
-    """A line for each class: its number and the means of its features."""
-    labels, mixture = np.array(model.labels), model.mixture
+    """A line for each class: its number and the means of its features, in the bands' own units."""
+    labels, mixture, power = np.array(model.labels), model.mixture, model.features.power
     lines = []
     for j in range(1, model.k + 1):
         own = labels == j
         weights = mixture.weights[own] / max(mixture.weights[own].sum(), 1e-300)
         means = zip(model.feature_names, weights @ mixture.means[own], strict=True)
-        lines.append(f"class {j}: " + ", ".join(f"{name} {mean:.4g}" for name, mean in means))
+        lines.append(f"class {j}: " + ", ".join(_told(name, mean, power) for name, mean in means))
     return lines
+
+
+def _told(name: str, mean: float, power: float) -> str:
+    band, raised, _ = name.rpartition(f"^{power:.3g}")
+    return f"{band} {np.maximum(mean, 0) ** (1 / power):.4g}" if raised else f"{name} {mean:.4g}"
 
 
 def map_layouts(

@@ -25,7 +25,9 @@ from gmmseg.io import (
     write_text,
     write_tiff,
 )
+from gmmseg.io.formats import is_tiff
 from gmmseg.io.geotiff import MapLayout
+from gmmseg.io.source import Source
 from gmmseg.io.streamed import Streamed, streamed
 from gmmseg.labels import MOST_LABELS
 from gmmseg.map_layouts import ZARR, is_laid_out, map_file, map_layouts
@@ -411,9 +413,9 @@ def _grid(image: Image) -> PixelGrid:
 
 def _georeference(image: Image) -> Path | None:
     """The file of the image when it is a TIFF whose place on earth holds for the image."""
-    if image.path is None or image.ndim != 2:
+    if image.path is None or image.ndim != 2 or not is_tiff(Source.of_path(image.path).head):
         return None
     facts = image_info(image.path)
     sides = tuple(n for axis, n in zip(facts["axes"], facts["shape"], strict=True) if axis in "YX")
-    same = facts["format"] == "TIFF" and facts["orientation"] == 1 and sides == image.shape
+    same = facts["orientation"] == 1 and sides == image.shape
     return image.path if same else None

@@ -18,10 +18,9 @@ from gmmseg.features import start_scale
 from gmmseg.given import ImageLike, as_image, as_maps, resolved, without_bias
 from gmmseg.hints import MOST_CLASSES, Guidance, around_box
 from gmmseg.image import Image
-from gmmseg.many_images import common_spec, joined, provenance
+from gmmseg.many_images import common_spec, joined, merged, provenance
 from gmmseg.mixture.em import Callback, Fit, fit_rows
 from gmmseg.mixture.fitter import Metric
-from gmmseg.mixture.merging import MergeOptions, merge_components, shared_borders
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.options import EMOptions
 from gmmseg.mixture.selection import Selection, select_rows
@@ -350,7 +349,7 @@ def model_of_rows(
     if options.smoothing.inside and options.smoothing.is_on:
         model = _refitted(model, images, rows, options, threads, callback, guidance)
     if options.merging.is_on and guidance is None:
-        model = _merged(model, rows, n_classes, options.merging, threads)
+        model = merged(model, rows, n_classes, options.merging, threads)
     return model, tuple(str(warning) for warning in fitted.warnings)
 
 
@@ -445,30 +444,6 @@ def _em_of(selection: Selection | None, options: SegmentOptions) -> EMOptions:
     if selection is None:
         return options.em
     return replace(options.em, covariance_type=selection.best().covariance_type)
-
-
-def _merged(
-    model: Model, rows: list[PixelRows], k: int, options: MergeOptions, threads: int | None
-) -> Model:
-    """The model with the components that overlap most in the same classes, `k` of them."""
-    n = model.mixture.n_components
-    borders = None
-    if options.merge_touching:
-        borders = np.zeros((n, n))
-        for part in rows:
-            component = model.mixture.predict(part.features, threads=threads).astype(np.int32)
-            borders += shared_borders(part.put_back(component, -1), n)
-    features, counts = joined(rows)
-    labels = merge_components(
-        model.mixture,
-        features,
-        k,
-        by=options.merge_by,
-        sample_weight=counts,
-        borders=borders,
-        threads=threads,
-    )
-    return replace(model, labels=labels)
 
 
 def _select(

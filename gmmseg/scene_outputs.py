@@ -73,6 +73,7 @@ def scene_facts(
         "fit": model.provenance.get("fit", {}),
         "smoothing": found.smoothing,
         "regions": None,
+        "stability": None,
         "bias": None,
         "notes": ["read strip by strip"],
         "warnings": list(warnings),

@@ -302,16 +302,10 @@ class Segmentation:
             )
         models = refitted_models(
             self.model, self._rows, self._em, self._stability, hints=self._hints,
-            priors=self._priors, threads=self._threads,
+            priors=self._priors, threads=self._threads, progress=progress,
         )  # fmt: skip
-
-        def labels() -> Iterator[NDArray[Any]]:
-            for done, model in enumerate(models):
-                yield self._with_model(model).labels
-                progress((done + 1) / (self._stability.refits + 1))
-
-        found = Stability.of(labels(), self.k, self._stability.level)
-        self.__dict__["refits"] = found
+        labels = (self._with_model(model).labels for model in models)
+        found = self.__dict__["refits"] = Stability.of(labels, self.k, self._stability.level)
         return found
 
     def _with_model(self, model: Model) -> Segmentation:
@@ -466,6 +460,7 @@ class Segmentation:
 
     def to_dict(self) -> dict[str, Any]:
         """A summary as plain JSON values: what ``gmmseg segment --json`` prints."""
+        asked = self.__dict__  # what is large is there only if it was asked for
         return {
             "input": None if self.image.path is None else str(self.image.path),
             "shape": list(self.image.shape),
@@ -476,8 +471,8 @@ class Segmentation:
             "classes": [row.to_dict() for row in self.table],
             "fit": self.model.provenance.get("fit", {}),
             "smoothing": self._smoothing_found(),
-            "regions": self._regions_found(),
-            "stability": self.refits.to_dict() if "refits" in self.__dict__ else None,
+            "regions": {"number": int(self.regions.max())} if "regions" in asked else None,
+            "stability": self.refits.to_dict() if "refits" in asked else None,
             "bias": None if self.bias is None else self.bias.to_dict(),
             "notes": list(self.image.notes),
             "warnings": list(self.warnings),
@@ -493,12 +488,6 @@ class Segmentation:
         if found is None or not self.model.smoothing.is_on:
             return None
         return {"beta": found.beta, "sweeps": found.n_sweeps, "converged": found.converged}
-
-    def _regions_found(self) -> dict[str, int] | None:
-        """Their number, where they were asked for."""
-        if "regions" not in self.__dict__:
-            return None
-        return {"number": int(self.regions.max())}
 
     def _index(self, label: int) -> int:
         check_integer(label, "label", minimum=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
@@ -121,6 +121,7 @@ def refitted_models(
     hints: NDArray[Any] | None = None,
     priors: PriorMaps | None = None,
     threads: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Iterator[Model]:
     """The model refitted to every block once, then to blocks drawn with replacement.
 
@@ -140,6 +141,8 @@ def refitted_models(
     priors : PriorMaps, optional
         What was known of the pixels.
     threads : int, optional
+    progress : callable
+        Called with the share that is done when the next model is asked for, 0..1.
 
     Yields
     ------
@@ -163,7 +166,7 @@ def refitted_models(
         np.bincount(rng.integers(n_blocks, size=n_blocks), minlength=n_blocks)
         for _ in range(options.refits)
     )
-    for times in (once, *drawn):
+    for done, times in enumerate((once, *drawn)):
         fitted = fit_rows(
             features,
             model.mixture.n_components,
@@ -174,6 +177,7 @@ def refitted_models(
             threads=threads,
         )
         yield replace(model, mixture=fitted.mixture)
+        progress((done + 1) / (options.refits + 1))
 
 
 def _sample(rows: PixelRows, rng: np.random.Generator) -> NDArray[np.intp]:

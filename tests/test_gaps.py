@@ -98,7 +98,7 @@ def test_only_the_chosen_bands_count():
 
 def test_probabilities_novelty_and_table():
     image, _, missing = stripes_missing()
-    seg = gmmseg.segment(image, 3)
+    seg = gmmseg.segment(image, 3, "plain")
     rows = np.where(missing, np.nan, image.data).reshape(-1, 4)
     posterior = seg.mixture.posterior(rows).reshape(seg.probabilities.shape)
     np.testing.assert_allclose(seg.probabilities, posterior, atol=1e-6)

@@ -113,7 +113,7 @@ def test_the_curves_have_the_colours_of_the_overlay(model):
 
 def test_whole_numbers_have_bars_of_whole_width():
     grey = Image.from_array(stripes(bands=1)[..., 0])
-    model = gmmseg.fit([grey], 3)
+    model = gmmseg.fit([grey], 3, "plain")
     (axes,) = plot_histograms(model, pixels_of(model, grey)).axes
     _, edges, _ = axes.patches[0].get_data()
     assert np.ptp(np.diff(edges)) == 0

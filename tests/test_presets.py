@@ -11,6 +11,7 @@ from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import image_features
 from gmmseg.image import Image
+from gmmseg.mixture.options import EMOptions
 from gmmseg.options import SegmentOptions
 from gmmseg.presets import (
     AUTOMATIC,
@@ -20,6 +21,7 @@ from gmmseg.presets import (
     options_for,
     preset_name,
 )
+from gmmseg.smoothing import SmoothingOptions
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 RNG = np.random.default_rng(0)
@@ -182,8 +184,8 @@ def test_classes_that_are_followed_from_image_to_image():
     photo = Image.from_array(RNG.integers(0, 255, (6, 7, 3), dtype=np.uint8))
     chosen = ChangedPreset(followed=True)
     options = chosen(scene)
-    assert options.em == PRESETS["satellite"].em
-    assert options.smoothing == replace(PRESETS["satellite"].smoothing, inside=False)
+    assert options.em == replace(EMOptions(n_init=10), covariance_type="tied")
+    assert options.smoothing == SmoothingOptions(beta=1.0)
     assert chosen.of_stream(scene) == options
     assert chosen(photo) == PRESETS["plain"] == chosen.of_stream(photo)
     assert replace(chosen, preset="photo")(photo) == PRESETS["photo"]

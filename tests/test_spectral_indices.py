@@ -343,6 +343,7 @@ def test_a_field_inside_em_is_put_after_it_where_an_index_is_not_defined():
     from gmmseg.presets import ChangedPreset
 
     data = reflectances()
+    data[5, :, 1] = -0.01  # bands are as they are, and the field is inside
     chosen = ChangedPreset(preset="satellite", changes={"features": {"indices": ("ndvi",)}})
     assert chosen(scene(data)).smoothing.inside
     data[0, 0, 2:] = 0

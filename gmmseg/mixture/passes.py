@@ -189,7 +189,15 @@ def statistics_with_priors(
             sums.log2_likelihood,
         )  # fmt: skip
         given_pass(
-            blocks, block, n, shares, packed.parameters, space, sums.nk, sums.first, sums.second
+            blocks,
+            block,
+            n,
+            shares,
+            packed.parameters,
+            space,
+            sums.nk[0],
+            sums.first[0],
+            sums.second[0],
         )
 
     found = _summed(rows, mixture, packed, workers, add)
