@@ -163,6 +163,8 @@ def test_no_scheduler(run, folder, monkeypatch, word, message):
     assert len(done.err.splitlines()) == 1
     assert message in done.err
     assert not (folder / "m.gmm.json").exists()
+    with pytest.raises(ValueError, match="No clients found"):  # nothing waits for it any more
+        dask_cluster.Client.current()
 
 
 def test_a_scheduler_without_workers(monkeypatch):
