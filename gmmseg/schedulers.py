@@ -66,14 +66,12 @@ def connected(address: str, *, workers: int | None = None) -> Iterator[Any]:
                 dashboard_address=":0",
             )
             stack.enter_context(where)
-        before = _current_client()
         try:
+            # a client that cannot connect stays the one that all of Dask waits for, if it was to be
+            distributed.Client(where, timeout=_PATIENCE, set_as_default=False).close()
             client = stack.enter_context(distributed.Client(where, timeout=_PATIENCE))
             client.wait_for_workers(1, timeout=_PATIENCE)
         except (OSError, ValueError, TimeoutError) as error:
-            half_made = _current_client()
-            if half_made is not before:  # else all of Dask would go on waiting for it
-                half_made.close()
             raise ClusterError(_unreached(address, error)) from error
         try:
             yield client
@@ -82,13 +80,6 @@ def connected(address: str, *, workers: int | None = None) -> Iterator[Any]:
                 f"the cluster at {printable(address)} has given up: {_first_line(error)} "
                 "Look at the logs of its workers; they may need more memory."
             ) from error
-
-
-def _current_client() -> Any:
-    try:
-        return import_optional("distributed").Client.current()
-    except ValueError:  # there is none
-        return None
 
 
 def _unreached(address: str, error: Exception) -> str:
