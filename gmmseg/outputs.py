@@ -413,7 +413,9 @@ def _grid(image: Image) -> PixelGrid:
 
 def _georeference(image: Image) -> Path | None:
     """The file of the image when it is a TIFF whose place on earth holds for the image."""
-    if image.path is None or image.ndim != 2 or not is_tiff(Source.of_path(image.path).head):
+    if image.path is None or image.ndim != 2 or not image.path.is_file():
+        return None
+    if not is_tiff(Source.of_path(image.path).head):
         return None
     facts = image_info(image.path)
     sides = tuple(n for axis, n in zip(facts["axes"], facts["shape"], strict=True) if axis in "YX")
