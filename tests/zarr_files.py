@@ -2,21 +2,16 @@
 
 import json
 
-import numpy as np
+import landscapes
 import zarr
 
 LENGTHS = {"z": "micrometer", "y": "micrometer", "x": "micrometer"}
 TYPES = {"t": "time", "c": "channel"}
 
 
-def landscape(rows=90, cols=120, bands=3, dtype=np.uint16, seed=0):
-    """Fields of three kinds with noise, (bands, rows, cols)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:rows, :cols]
-    kind = (np.sin(x / 9 + seed) + np.cos(y / 7) > 0.3).astype(int) + (x + y > rows)
-    level = np.array([300.0, 700.0, 1500.0])[kind]
-    values = level * (1 + 0.3 * np.arange(bands))[:, None, None]
-    return (values + rng.normal(0, 40, (bands, rows, cols))).astype(dtype)
+def landscape(rows=90, cols=120, *more, **named):
+    """`landscapes.landscape`, larger."""
+    return landscapes.landscape(rows, cols, *more, **named)
 
 
 def axis(name, units=LENGTHS):
