@@ -31,6 +31,7 @@ from gmmseg.pipeline import model_of_rows
 from gmmseg.pixels import PixelRows, rows_of_values
 from gmmseg.scattered_scenes import ScatteredOptions, ScatteredScene, scattered_scene
 from gmmseg.segmentation import Segmentation
+from gmmseg.smoothing import sweeps_wanted
 from gmmseg.streaming import (
     LOOK,
     StreamOptions,
@@ -38,7 +39,6 @@ from gmmseg.streaming import (
     margin_of,
     settled,
     smoothed_core,
-    sweeps_wanted,
     used_rows,
 )
 from gmmseg.used_pixels import used_values

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.cascade import SmoothedVolume
 from gmmseg.classes import ClassRow, class_table, class_table_of_levels
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.labels import label_dtype
@@ -40,7 +41,7 @@ class EnlargedSegmentation(Segmentation):
         return self.model.features.valid(self.image)
 
     @property
-    def smoothed(self) -> Smoothed | None:
+    def smoothed(self) -> Smoothed | SmoothedVolume | None:
         """What smoothing found on the coarser grid."""
         return self._coarse.smoothed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -194,6 +194,7 @@ class Lattice:
         *,
         hard: bool = False,
         rows: slice | None = None,
+        planes: Sequence[int] | None = None,
     ) -> float:
         """Update every pixel of `q` once, in place.
 
@@ -208,6 +209,8 @@ class Lattice:
             Give all to the most probable class.
         rows : slice, optional
             Of a flat image: the rows whose changes are counted.
+        planes : sequence of int, optional
+            Of a volume: those that are updated.
 
         Returns
         -------
@@ -218,7 +221,7 @@ class Lattice:
 
         ties = self._strength(prior.beta)
         moved = 0.0
-        for tasks in self._phases:
+        for tasks in self._phases if planes is None else self._phases_of(planes):
             change = [np.empty(len(order), np.float32) for order in tasks]
 
             def task(i: int, tasks: list[Order] = tasks, change: list[Any] = change) -> None:
@@ -234,6 +237,12 @@ class Lattice:
                 change = [c[here] for c, here in zip(change, inside, strict=True)]
             moved += sum(float(c.sum(dtype=np.float64)) for c in change)
         return moved / (2 * max(self.n_used_in(rows), 1))
+
+    def _phases_of(self, planes: Sequence[int]) -> list[list[Order]]:
+        """The rows of some planes, in phases."""
+        chosen = np.zeros(self.shape[0], bool)
+        chosen[list(planes)] = True
+        return _phases(self.shape, self._spans[chosen[self._spans[:, 0]]])
 
     def pull(self, q: Planes, beta: float) -> Planes:
         """What its neighbours add to the logarithm of every class in a pixel, in nats; like `q`.

@@ -95,7 +95,8 @@ class PixelRows:
         if self._valid is None:
             return flat
         used = self._valid.ravel()
-        return np.stack([plane[used] for plane in flat])  # a fifth of the time of flat[:, used]
+        found = [plane[used] for plane in flat]  # a fifth of the time of flat[:, used]
+        return np.stack(found) if len(found) > 1 else found[0][np.newaxis]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,8 +126,14 @@ class PixelRows:
         if self._distinct is None:
             return slice(None), labels, None
         n_labels = int(labels.max()) + 1
-        pair = self._distinct.spread(np.arange(len(self._distinct.rows)) * n_labels)
-        table = np.bincount(pair + labels)
+        n_pairs = len(self._distinct.rows) * n_labels
+        first_pair = self._distinct.look_up(np.arange(0, n_pairs, n_labels))
+        table = np.zeros(n_pairs, np.int64)
+        step = max(_AT_ONCE, n_pairs)  # not 16 bytes a pixel, nor many tables
+        for start in range(0, len(labels), step):
+            part = labels[start : start + step]
+            pair = first_pair(start, start + len(part)) + part
+            table += np.bincount(pair, minlength=n_pairs)
         seen = np.flatnonzero(table)
         return seen // n_labels, seen % n_labels, table[seen]
 
@@ -148,15 +155,22 @@ class PixelRows:
 
     def slabs(self, step: int) -> Iterator[Slab]:
         """Cut the image along its first axis into parts of `step`, the last of fewer."""
-        per_index = int(np.prod(self._shape[1:]))
-        done = 0
-        for start in range(0, self._shape[0], step):
-            along = slice(start, min(start + step, self._shape[0]))
-            n = (along.stop - start) * per_index
-            if self._valid is not None:
-                n = int(np.count_nonzero(self._valid[along]))
-            yield Slab(along, slice(done, done + n))
-            done += n
+        n = self._shape[0]
+        return self._cut(slice(start, min(start + step, n)) for start in range(0, n, step))
+
+    def _cut(self, parts: Iterable[slice]) -> Iterator[Slab]:
+        """Parts of the image along its first axis, in order."""
+        looked_at = n_before = 0
+        for along in parts:
+            first = n_before + self._n_used(slice(looked_at, along.start))
+            looked_at, n_before = along.stop, first + self._n_used(along)
+            yield Slab(along, slice(first, n_before))
+
+    def _n_used(self, along: slice) -> int:
+        """Number of used pixels in a part of the image along its first axis."""
+        if self._valid is not None:
+            return int(np.count_nonzero(self._valid[along]))
+        return (along.stop - along.start) * int(np.prod(self._shape[1:]))
 
     def of_slabs(
         self,
@@ -185,6 +199,26 @@ class PixelRows:
             valid = None if self._valid is None else self._valid[slab.along]
             shape = (slab.along.stop - slab.along.start, *self._shape[1:])
             yield put_back(of_used(slab.used.start, slab.used.stop), valid, shape, fill)
+
+    def planes_of(
+        self,
+        of_features: Callable[[Any], NDArray[Any]],
+        parts: Iterable[slice],
+        *,
+        n_values: int,
+    ) -> Iterator[NDArray[np.float32]]:
+        """`planes` of parts of a volume along its first axis, in order: (K, n, rows, cols).
+
+        Of what a function makes of the features, as in `of_slabs`.
+        """
+        of_used = self._of_used(of_features, n_values)
+        for along, used in self._cut(parts):
+            shape = (along.stop - along.start, *self._shape[1:])
+            here: Any = ... if self._valid is None else self._valid[along]
+            out = np.zeros((n_values, *shape), np.float32)
+            for plane, values in zip(out, of_used(used.start, used.stop).T, strict=True):
+                plane[here] = values.reshape(shape) if self._valid is None else values
+            yield out
 
     def _of_used(
         self, of_features: Callable[[Any], NDArray[Any]], n_values: int

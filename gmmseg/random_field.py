@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.cascade import Evidence, SmoothedVolume, smooth_volume
 from gmmseg.errors import InvalidDataError
 from gmmseg.features import start_scale
 from gmmseg.image import Image
@@ -32,11 +33,21 @@ from gmmseg.used_pixels import box_around
 if TYPE_CHECKING:
     from gmmseg.model import Model
 
-__all__ = ["FieldFit", "fit_field", "have_gaps", "smooth_image", "within_classes"]
+__all__ = [
+    "FieldFit",
+    "fit_field",
+    "have_gaps",
+    "smooth_image",
+    "smoothed_posterior",
+    "within_classes",
+]
 
 #: EM has come to rest when no weight, mean or deviation changes by more, in deviations.
 _AT_REST = 2e-3
 
+
+#: Probabilities of a volume that take more bytes are computed where they are asked for.
+_HELD = 1 << 28
 
 _LEAST = 1e-300
 
@@ -82,6 +93,53 @@ def smooth_image(
             unary += logs
         pin(unary, hints)
         return relax(lattice, unary, options, weights, rows=counted)
+
+
+def smoothed_posterior(
+    image: Image,
+    rows: PixelRows,
+    model: Model,
+    *,
+    hints: NDArray[Any] | None = None,
+    priors: PriorMaps | None = None,
+    threads: int | None = None,
+) -> Smoothed | SmoothedVolume:
+    """`smooth_image`; of a large volume without holding the probabilities, if that can be.
+
+    Edges and an unknown `beta` are matters of the whole volume, and prior maps are as large as the
+    probabilities: with those it is held.
+    """
+    options = model.smoothing
+    large = image.ndim == 3 and 4 * model.k * image.n_pixels > _HELD
+    if not large or options.contrast or options.beta == "auto" or priors is not None:
+        return smooth_image(image, rows, model, hints=hints, priors=priors, threads=threads)
+    evidence = Evidence(
+        shape=image.shape,
+        n_classes=model.k,
+        unary=lambda parts: _unary(rows, model, parts, hints, threads),
+        mask=rows.valid,
+        neighbours=options.neighbours,
+        spacing=image.spacing,
+        threads=threads,
+    )
+    return smooth_volume(evidence, options, class_weights(model.labels, model.mixture.weights))
+
+
+def _unary(
+    rows: PixelRows,
+    model: Model,
+    parts: Sequence[slice],
+    hints: NDArray[Any] | None,
+    threads: int | None,
+) -> Iterator[NDArray[np.float32]]:
+    """What the voxels of parts of a volume say of the classes."""
+
+    def odds(features: Any) -> NDArray[Any]:
+        return class_odds(model, features, threads=threads).T
+
+    for part, unary in zip(parts, rows.planes_of(odds, parts, n_values=model.k), strict=True):
+        pin(unary, None if hints is None else hints[part])
+        yield unary
 
 
 def class_odds(

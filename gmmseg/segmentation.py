@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gmmseg._check import check_choice, check_integer
 from gmmseg.bias import BiasField
+from gmmseg.cascade import SmoothedVolume
 from gmmseg.classes import ClassRow, class_table
 from gmmseg.components import Components, boxes_of_labels, find_components
 from gmmseg.contours import find_contours
@@ -25,7 +26,7 @@ from gmmseg.model import Model
 from gmmseg.opencv import cut_out, grabcut_codes
 from gmmseg.pixels import PixelRows
 from gmmseg.priors import PriorMaps
-from gmmseg.random_field import smooth_image, within_classes
+from gmmseg.random_field import smoothed_posterior, within_classes
 from gmmseg.regions import as_map, clean_labels, connected_regions, merge_regions
 from gmmseg.smoothing import Smoothed, most_probable
 from gmmseg.stability import Stability, StabilityOptions, refitted_models
@@ -79,14 +80,14 @@ class Segmentation:
         return self.model.mixture
 
     @cached_property
-    def smoothed(self) -> Smoothed | None:
+    def smoothed(self) -> Smoothed | SmoothedVolume | None:
         """The smoothed posterior and its beta; None where every pixel stands for itself.
 
         With prior maps there is one in any case: a pixel's posterior is then not that of its value.
         """
         if not self.model.smoothing.is_on and self._priors is None:
             return None
-        return self._smoothed or smooth_image(
+        return self._smoothed or smoothed_posterior(
             self.image,
             self._rows,
             self.model,
@@ -146,12 +147,10 @@ class Segmentation:
 
     def _slabs(self, what: str, step: int, label: int | None) -> Iterator[NDArray[Any]]:
         index = None if label is None else self._index(label)
-        slabs = self._rows.slabs(step)
         if self.smoothed is not None and what != "novelty":
-            smooth = (self._smoothed_slab(what, slab.along, index) for slab in slabs)
-            found: Iterator[NDArray[Any]] = smooth
+            found = self._smoothed_slabs(what, step, index)
         else:
-            found = self._slabs_of_features(what, slabs, index)
+            found = self._slabs_of_features(what, self._rows.slabs(step), index)
         return found if self._hints is None else self._hinted(found, what, step, label)
 
     def _hinted(
@@ -183,18 +182,16 @@ class Segmentation:
 
         return self._rows.of_slabs(of_features, slabs, fill, n_values=self.mixture.n_components)
 
-    def _smoothed_slab(self, what: str, along: slice, index: int | None) -> NDArray[Any]:
+    def _smoothed_slabs(self, what: str, step: int, index: int | None) -> Iterator[NDArray[Any]]:
         assert self.smoothed is not None  # noqa: S101 - `slabs` has seen to it
-        planes = self.smoothed.probabilities.reshape(self.k, *self.image.shape)[:, along]
-        if index is not None:
-            return planes[index]
-        soft = np.moveaxis(planes, 0, -1)
-        if what == "probabilities":
-            return soft
-        found = entropy(soft.reshape(-1, self.k)).reshape(soft.shape[:-1])
-        if self._rows.valid is not None:
-            found[~self._rows.valid[along]] = np.nan
-        return found
+        valid = self._rows.valid
+        for i, planes in enumerate(self.smoothed.slabs(self.image.shape, step, index=index)):
+            soft = planes[0] if index is not None else np.moveaxis(planes, 0, -1)
+            if what == "entropy":
+                soft = entropy(soft.reshape(-1, self.k)).reshape(soft.shape[:-1])
+                if valid is not None:
+                    soft[~valid[i * step : (i + 1) * step]] = np.nan
+            yield soft
 
     def _whole(self, what: str, *, label: int | None = None) -> NDArray[np.float32]:
         """All slabs in one array; classes are apart in memory."""
@@ -215,9 +212,7 @@ class Segmentation:
         if self.smoothed is None:
             labels = self._rows.put_back(self._row_labels)
         else:
-            probabilities, dtype = self.smoothed.probabilities, label_dtype(self.k)
-            labels = most_probable(probabilities, dtype, threads=self._threads)
-            labels = labels.reshape(self.image.shape)
+            labels = self.smoothed.labels(threads=self._threads).reshape(self.image.shape)
         if self.model.regions.cleans:
             labels = clean_labels(
                 labels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from gmmseg._check import check_choice, check_integer, check_real
 from gmmseg._entries import options_of_entries
 from gmmseg.errors import InvalidDataError, InvalidParameterError
+from gmmseg.labels import label_dtype
 from gmmseg.lattice import NEIGHBOURS, Lattice, Prior, check_planes
 from gmmseg.mixture._threads import Workers
 
@@ -137,6 +138,22 @@ class Smoothed:
     n_sweeps: int
     converged: bool
     moves: tuple[float, ...] = ()
+
+    def labels(self, *, threads: int | None = None) -> NDArray[Any]:
+        """The most probable class of each pixel, from 1, (planes, rows, cols); 0 where not used."""
+        dtype = label_dtype(len(self.probabilities))
+        return most_probable(self.probabilities, dtype, threads=threads)
+
+    def slabs(
+        self, shape: tuple[int, ...], step: int, *, index: int | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """Probabilities (K, n, ...) of so many rows, or planes, of an image of this shape at once.
+
+        With `index` of that class alone: K is then 1.
+        """
+        chosen = slice(None) if index is None else slice(index, index + 1)
+        planes = self.probabilities.reshape(-1, *shape)[chosen]
+        return (planes[:, start : start + step] for start in range(0, shape[0], step))
 
 
 def smooth(
@@ -264,6 +281,15 @@ def relax_together(
         )
         for q in found
     ]
+
+
+def sweeps_wanted(moves: Any, n_used: int, n_sweeps: int, options: SmoothingOptions) -> int:
+    """How many sweeps a whole image takes to be at rest, by what each moved everywhere.
+
+    Equation 86 of docs/math.md: `n_sweeps` were made.
+    """
+    still = np.flatnonzero(moves / max(n_used, 1) < options.tol)
+    return min(int(still[0]) + 1 if len(still) else n_sweeps + 1, options.sweeps)
 
 
 def first_prior(options: SmoothingOptions, n_classes: int) -> Prior:

@@ -29,7 +29,7 @@ from gmmseg.pipeline import AUTO, model_of_rows
 from gmmseg.pixels import PixelRows, rows_of_values
 from gmmseg.random_field import class_odds, class_weights, smooth_image
 from gmmseg.segmentation import Segmentation
-from gmmseg.smoothing import SmoothingOptions, relax_together
+from gmmseg.smoothing import relax_together, sweeps_wanted
 from gmmseg.tiles import Scene, SceneRows, Strips, strip_height, window
 from gmmseg.used_pixels import used_values
 
@@ -370,12 +370,6 @@ def smoothed_core(
 def margin_of(model: Model) -> int:
     """From how many rows away the sweeps of a model carry something."""
     return _REACH * model.smoothing.sweeps if model.smoothing.is_on else 0
-
-
-def sweeps_wanted(moves: Any, n_used: int, n_sweeps: int, options: SmoothingOptions) -> int:
-    """How many sweeps the whole scene takes to be at rest, by what each moved everywhere."""
-    still = np.flatnonzero(moves / max(n_used, 1) < options.tol)
-    return min(int(still[0]) + 1 if len(still) else n_sweeps + 1, options.sweeps)
 
 
 def _field_height(scene: Scene, model: Model, stream: StreamOptions, margin: int) -> int:

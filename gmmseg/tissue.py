@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,9 @@ CONTRASTS = {"t1": ("csf", "gm", "wm"), "t2": ("wm", "gm", "csf")}
 
 #: Voxels that are of a tissue with this probability count for the lower end of its volume.
 _SURE = 0.975
+
+#: Voxels whose probabilities are summed at once.
+_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,15 +190,13 @@ class Tissue:
 
         limits = np.float32(_SURE), np.float32(1 - _SURE)
         counts, found = np.zeros((3, len(self.names))), np.empty(3)
-        for label in range(1, len(self.names) + 1):
-            for part in self._probability_slabs(label):
-                share_pass(part.reshape(-1), limits, found)
-                counts[:, label - 1] += found
+        shape = self.segmentation.image.shape
+        step = max(1, _AT_ONCE * shape[0] // self.segmentation.image.n_pixels)
+        for part in self.segmentation.slabs("probabilities", step):
+            for j in range(len(self.names)):
+                share_pass(part[..., j].reshape(-1), limits, found)
+                counts[:, j] += found
         return counts
-
-    def _probability_slabs(self, label: int) -> Iterator[NDArray[np.float32]]:
-        n = len(self.labels)
-        return self.segmentation.slabs("probabilities", max(1, n // 8), label=label)
 
     def to_dict(self) -> dict[str, Any]:
         """The sidecar: plain JSON values, nothing about the patient."""

@@ -39,6 +39,7 @@ LAYERS = (
     ("_colour.py", 2),
     ("_texture.py", 2),
     ("smoothing.py", 2),
+    ("cascade.py", 2),
     ("_smoothing_kernels.py", 2),
     ("lattice.py", 2),
     ("area.py", 2),
