@@ -28,12 +28,8 @@ from gmmseg.smoothing import (
 
 __all__ = ["Evidence", "SmoothedVolume", "smooth_volume"]
 
-#: What the planes between the first sweep and the last may take, and how many are read at least.
-_ROOM = 1 << 28
-_FEWEST = 8
-
-#: Evidence and posterior of a class in a voxel.
-_OF_CLASS = 8
+#: Voxels whose evidence is read at once: enough for all threads, little beside what is held.
+_AT_ONCE = 1 << 21
 
 #: The number of sweeps is guessed from so many parts of the volume, evenly spread, of so many
 #: planes.
@@ -224,11 +220,10 @@ class _Cascade:
 
         The planes that are held end with the volume: beyond its last one there is nothing.
         """
-        evidence, behind = self.evidence, 2 * self.n_sweeps
-        n, odd = evidence.shape[0], evidence.shape[0] % 2
-        of_plane = _OF_CLASS * evidence.n_classes * int(np.prod(evidence.shape[1:]))
-        step = max(_ROOM // of_plane - behind, _FEWEST) // 2 * 2
-        held = behind + step + odd
+        n, *others = self.evidence.shape
+        odd = n % 2
+        step = max(_AT_ONCE // int(np.prod(others)) // 2 * 2, 2)
+        held = 2 * self.n_sweeps + step + odd
         if held >= n:
             return [n], n
         first = n - odd
