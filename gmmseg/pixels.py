@@ -110,6 +110,8 @@ class PixelRows:
 
         `labels` as in `pairs`.
         """
+        if self._distinct is None:  # as they are: they may be made where they are read
+            return self.bands, labels, None
         rows, labels, counts = self.pairs(labels)
         return self.bands[rows], labels, counts
 

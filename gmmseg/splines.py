@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gmmseg.banded import diagonals, room, solved
 from gmmseg.errors import InvalidDataError
 
 __all__ = ["Splines"]
@@ -24,8 +25,8 @@ Array = NDArray[np.float64]
 #: Knots for each wavelength that is halved: waves as short as two thirds of it can be followed.
 _KNOTS = 2.5
 
-#: The equations of more coefficients would take seconds.
-_MOST_COEFFICIENTS = 2500
+#: Numbers that solving the equations may hold: 256 MiB, and some seconds for each solution.
+_MOST_NUMBERS = 1 << 25
 
 # Keeps the equations solvable where nothing was observed.
 _RIDGE = 1e-6
@@ -135,11 +136,12 @@ class Splines:
             extent = length * size
             segments = 0 if len(where) == 1 else int(np.ceil(extent * _KNOTS / wavelength))
             axes.append(_Axis(part.start, length, extent, segments, where))
-        n = prod(axis.n for axis in axes)
-        if n > _MOST_COEFFICIENTS:
+        counts = tuple(axis.n for axis in axes)
+        if room(counts) > _MOST_NUMBERS:
             raise InvalidDataError(
-                f"a field of smoothness {wavelength:g} would take {n} coefficients, more than "
-                f"{_MOST_COEFFICIENTS}. Make it smoother: BiasOptions(smoothness=) (--bias MM)."
+                f"a field of smoothness {wavelength:g} would take {prod(counts)} coefficients, "
+                f"too many for the memory of {_MOST_NUMBERS >> 17} MiB that their equations may "
+                "take. Make it smoother: BiasOptions(smoothness=) (--bias MM)."
             )
         return cls(tuple(shape), wavelength, tuple(axes))
 
@@ -152,7 +154,7 @@ class Splines:
         """What the coefficients' squares and products cost, for each unit of weight (equation 93).
 
         The mean over the box of the squared bending, in units of the wavelength; `share` is how
-        much of the box the targets stand for.
+        much of the box the targets stand for. Diagonals as of `gmmseg.banded`.
         """
         cost = _integral(self._axes, 2)
         cost *= (self.wavelength / (2 * np.pi)) ** 4 / share
@@ -169,7 +171,7 @@ class Splines:
         where : ndarray of bool
             Which points of the grid have a target.
         targets, weights : ndarray of shape (N,)
-        penalty : ndarray of shape (n, n)
+        penalty : ndarray
             Of `penalty`.
         """
         normal = self._normal(_on_grid(where, weights))
@@ -177,21 +179,15 @@ class Splines:
         right: NDArray[Any] = _on_grid(where, weights * targets)
         for axis in self._axes:  # every product turns one axis to the end
             right = np.tensordot(right, axis.observed, (0, 0))
-        found: Array = np.linalg.solve(normal, right.ravel())
-        return found.reshape(self.n_coefficients)
+        return solved(normal, right)
 
     def _normal(self, weights: Array) -> Array:
-        """Sums over the grid of the products of all pairs, (n, n)."""
-        ndim = len(self._axes)
+        """Sums over the grid of the products of all pairs, as diagonals."""
         sums: NDArray[Any] = weights
         for axis in self._axes:
-            basis = axis.observed
-            pairs = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), -1)
+            pairs = diagonals(axis.observed[:, :, None] * axis.observed[:, None, :])
             sums = np.tensordot(sums, pairs, (0, 0))
-        sums = sums.reshape([n for axis in self._axes for n in (axis.n, axis.n)])
-        order = (*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))
-        n = prod(self.n_coefficients)
-        return sums.transpose(order).reshape(n, n)
+        return sums
 
     def at(self, coefficients: Array, where: NDArray[np.bool_]) -> Array:
         """Values at the points of the grid where `where` is true."""
@@ -211,13 +207,14 @@ class Splines:
 
 
 def _integral(axes: Sequence[_Axis], order: int) -> Array:
-    """Mean over the box of the sum of all squared derivatives of an order, as a matrix (n, n)."""
+    """Mean over the box of the sum of all squared derivatives of an order, as diagonals."""
     first, *others = axes
     if not others:
-        return first.grams[order].copy()
-    total: NDArray[Any] = np.kron(first.grams[0], _integral(others, order))
+        return diagonals(first.grams[order])
+    total: NDArray[Any] = np.multiply.outer(diagonals(first.grams[0]), _integral(others, order))
     for k in range(1, order + 1):  # mixed ones occur more than once: f_xy twice, f_xx once
-        total += np.kron(comb(order, k) * first.grams[k], _integral(others, order - k))
+        gram = comb(order, k) * diagonals(first.grams[k])
+        total += np.multiply.outer(gram, _integral(others, order - k))
     return total
 
 

@@ -28,6 +28,7 @@ LAYERS = (
     ("image.py", 2),
     ("georeference.py", 2),
     ("pixel_grid.py", 2),
+    ("banded.py", 2),
     ("splines.py", 2),
     ("agreement.py", 2),
     ("bias.py", 2),
