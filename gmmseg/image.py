@@ -210,7 +210,7 @@ class Image:
         -------
         ndarray of bool of `shape`, or None for every pixel
         """
-        key = (tuple(bands), complete)
+        key = (tuple(bands), complete and len(bands) > 1)
         if key not in self._usable:  # asked for by features, tables and pictures
             self._usable[key] = self._find_usable(*key)
         return self._usable[key]
@@ -222,13 +222,14 @@ class Image:
     def _find_usable(self, bands: tuple[int, ...], complete: bool) -> NDArray[np.bool_] | None:
         combine = np.logical_and if complete else np.logical_or
 
-        def usable(part: slice) -> NDArray[np.bool_]:
-            seen = reduce(combine, (self.observed_in(part, band) for band in bands))
-            return seen if self.mask is None else seen & self.mask[part]
+        def observed(part: slice) -> NDArray[np.bool_]:
+            return reduce(combine, (self.observed_in(part, band) for band in bands))
 
-        if self.data.dtype.kind == "f" or self.missing is not None:
-            return self.where(usable)
-        return None if self.mask is None or self.mask.all() else self.mask
+        may_lack = self.data.dtype.kind == "f" or self.missing is not None
+        seen = self.where(observed) if may_lack else None
+        if seen is None:  # no second mask beside the one that there is
+            return None if self.mask is None or self.mask.all() else self.mask
+        return seen if self.mask is None else np.logical_and(seen, self.mask, out=seen)
 
     def observed(self, band: int) -> NDArray[np.bool_] | None:
         """True where a band (from 0) was observed, of `shape`; None when it was everywhere."""
