@@ -68,6 +68,9 @@ _WORTH_IT = {"bright": 1.2, "dark": 1.6}
 _NOISY = 0.2
 _PLANES = 32
 
+#: Voxels, 406 along each axis: of three classes a field inside EM holds 40 bytes for each.
+_MOST_INSIDE = 1 << 26
+
 #: Reflectances fall a little below zero where the haze was overestimated: so many may.
 _BELOW_ZERO = 0.01
 
@@ -96,10 +99,13 @@ def for_grey(preset: SegmentOptions, image: Image) -> SegmentOptions:
 
 
 def for_brain(preset: SegmentOptions, image: Image) -> SegmentOptions:
-    """A volume with little noise is smoothed after EM, one with much inside of it, and more."""
+    """A volume with little noise is smoothed after EM, one with much inside of it, and more.
+
+    Unless it is so large that a field inside EM would hardly find the memory.
+    """
     if noise_share(image) < _NOISY:
         return preset
-    noisy = replace(preset.smoothing, beta=0.3, inside=True)
+    noisy = replace(preset.smoothing, beta=0.3, inside=image.n_pixels <= _MOST_INSIDE)
     return replace(preset, em=EMOptions(covariance_type="tied"), smoothing=noisy)
 
 

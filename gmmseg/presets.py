@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
 from types import MappingProxyType
 from typing import Any
 
@@ -97,9 +96,6 @@ PRESETS: Mapping[str, SegmentOptions] = MappingProxyType(
     }
 )
 
-#: Voxels: 406 along each axis. A CT of the trunk has more.
-_LARGEST_HEAD = 1 << 26
-
 #: What of a preset is decided by the image.
 _BY_IMAGE: Mapping[str, Callable[[SegmentOptions, Image], SegmentOptions]] = MappingProxyType(
     {"grey": for_grey, "microscopy": for_nuclei, "mri": for_brain, "satellite": for_scene}
@@ -118,8 +114,6 @@ def preset_name(image: Image) -> str:
     A volume of one band is taken as "mri", one band, or three equal ones, as "grey", a picture in
     colour as "photo", or as "microscopy" where light shone through a stain (`adapted.is_stained`),
     anything else as "satellite". What else a file may be, its owner has to say.
-    A volume of more than 2^26 voxels, a head at half a millimetre, is no head: it is "grey", too.
-    Smoothing would take 28 bytes for each of its voxels.
 
     Examples
     --------
@@ -130,7 +124,7 @@ def preset_name(image: Image) -> str:
     'satellite'
     """
     if image.n_bands == 1:
-        return "mri" if image.ndim == 3 and prod(image.shape) <= _LARGEST_HEAD else "grey"
+        return "mri" if image.ndim == 3 else "grey"
     if image.colour and bands_are_equal(image):
         return "grey"
     if image.colour and image.ndim == 2 and is_stained(image):

@@ -25,11 +25,14 @@ import pydicom
 from pydicom.uid import generate_uid
 
 COMMANDS = {
-    "segment, NIfTI": ["segment", "{nifti}", "-k", "3"],
-    "segment, DICOM series": ["segment", "{series}", "-k", "3"],
-    "segment, NIfTI, probabilities": ["segment", "{nifti}", "-k", "3", "--probabilities"],
-    "segment, NIfTI, smoothing": ["segment", "{nifti}", "-k", "3", "--preset", "mri"],
-    "tissue, NIfTI": ["tissue", "{nifti}", "--no-bias"],
+    "segment, NIfTI, not smoothed": ["segment", "{nifti}", "-k", "3", "--smooth", "0"],
+    "segment, NIfTI": ["segment", "{nifti}", "-k", "3", "--preset", "mri"],
+    "segment, DICOM series": ["segment", "{series}", "-k", "3", "--preset", "mri"],
+    "segment, NIfTI, probabilities": [
+        *("segment", "{nifti}", "-k", "3", "--preset", "mri", "--probabilities"),
+    ],
+    "tissue, NIfTI, no bias field": ["tissue", "{nifti}", "--no-bias"],
+    "tissue, NIfTI": ["tissue", "{nifti}"],
 }
 
 
@@ -104,7 +107,9 @@ def main() -> None:
 
 TEXT = """\
 Each command is a process of its own; MB (10^6) are the most that was resident, pages of the mapped
-file included, which are the system's to take back.
+file included, which are the system's to take back. Where it does not say otherwise, labels are
+smoothed (the preset `mri`, which `auto` chooses, too); `tissue` looks for a bias field, of which a
+CT has none.
 """
 
 

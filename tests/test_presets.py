@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gmmseg
+from gmmseg import adapted
 from gmmseg.errors import InvalidParameterError
 from gmmseg.feature_spec import FeatureSpec
 from gmmseg.features import image_features
@@ -53,12 +54,14 @@ def test_a_grey_picture_in_three_bands_is_grey():
     assert preset_name(Image.from_array(np.repeat(grey, 3, axis=2))) == "grey"
 
 
-def test_a_volume_larger_than_any_head_is_not_smoothed():
-    """A CT of the trunk, which smoothing would take many times its memory for."""
-    for planes, name in ((400, "mri"), (401, "grey")):
-        scan = Image.from_array(np.zeros((planes, 410, 409), np.uint8), axes="ZYX")
-        assert preset_name(scan) == name
-    assert not options_for("auto", scan).smoothing.is_on
+@pytest.mark.parametrize(("most", "inside"), [(20**3, True), (20**3 - 1, False)])
+def test_a_noisy_volume_is_smoothed_inside_em_unless_it_is_large(most, inside, monkeypatch):
+    """Inside EM all probabilities are held; after EM they need not be."""
+    monkeypatch.setattr(adapted, "_MOST_INSIDE", most)
+    scan = Image.from_array(RNG.normal(100, 30, (20, 20, 20)), axes="ZYX")
+    smoothing = options_for("auto", scan).smoothing
+    assert smoothing.is_on
+    assert smoothing.inside is inside
 
 
 @pytest.mark.parametrize(
