@@ -31,9 +31,10 @@ __all__ = ["Evidence", "SmoothedVolume", "smooth_volume"]
 #: Voxels whose evidence is read at once: enough for all threads, little beside what is held.
 _AT_ONCE = 1 << 21
 
-#: The number of sweeps is guessed from so many parts of the volume, evenly spread, of so many
-#: planes.
+#: The number of sweeps is guessed from up to so many parts of the volume, evenly spread, of so many
+#: planes each, and of so many voxels together if one part has no more.
 _N_LOOKS, _LOOK = 8, 4
+_LOOKED_AT = 1 << 23
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,7 +168,7 @@ def _labelled(parts: Iterator[Planes], evidence: Evidence) -> NDArray[Any]:
 
 def _guess(evidence: Evidence, options: SmoothingOptions, weights: NDArray[np.float64]) -> int:
     """How many sweeps it takes until parts of the volume are at rest."""
-    looks = _looks(evidence.shape[0])
+    looks = _looks(evidence.shape)
     with Workers(evidence.threads) as workers:
         parts = []
         for along, unary in zip(looks, evidence.unary(looks), strict=True):
@@ -177,11 +178,13 @@ def _guess(evidence: Evidence, options: SmoothingOptions, weights: NDArray[np.fl
         return relax_together(parts, options, weights)[0].n_sweeps if parts else 1
 
 
-def _looks(n: int) -> list[slice]:
-    if n <= _N_LOOKS * _LOOK:
+def _looks(shape: tuple[int, ...]) -> list[slice]:
+    n, *others = shape
+    n_looks = min(max(_LOOKED_AT // (_LOOK * int(np.prod(others))), 1), _N_LOOKS)
+    if n <= n_looks * _LOOK:
         return [slice(0, n)]
-    starts = np.linspace(0, n - _LOOK, _N_LOOKS).astype(int).tolist()
-    return [slice(start, start + _LOOK) for start in starts]
+    middles = (np.arange(n_looks) + 0.5) * n / n_looks
+    return [slice(start, start + _LOOK) for start in (middles - _LOOK / 2).astype(int).tolist()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,16 +265,14 @@ class _Window:
 
     def take(self, unary: Planes, part: slice, workers: Workers) -> None:
         """Hold further planes: their evidence, and the probabilities without any ties."""
-        here = slice(part.start - self.start, part.stop - self.start)
-        lattice = self._evidence.lattice(part, workers)
-        self._unary[:, here] = unary
-        q = lattice.start(unary)
-        if self._hard:
-            lattice.sweep(unary, q, replace(self._prior, beta=0.0), hard=True)
-        self.q[:, here] = q
-        self._stop = part.stop
         held = slice(self.start, self.start + self.q.shape[1])
         self._lattice = self._evidence.lattice(held, workers)
+        self._stop = part.stop
+        here = range(part.start - self.start, part.stop - self.start)
+        self._unary[:, here.start : here.stop] = unary
+        self.q[:, here.start : here.stop] = 0
+        for hard in (False, True) if self._hard else (False,):
+            self._update(replace(self._prior, beta=0.0), here, hard=hard)
 
     def sweep(self, first: int, stop: int) -> float:
         """Update the planes that have their turn from `first` to `stop`; what that moved."""
@@ -280,9 +281,10 @@ class _Window:
             for plane in range(self.start, self._stop)
             if first <= _turn(plane) < stop
         ]
-        moved = self._lattice.sweep(
-            self._unary, self.q, self._prior, hard=self._hard, planes=planes
-        )
+        return self._update(self._prior, planes, hard=self._hard)
+
+    def _update(self, prior: Prior, planes: Sequence[int], *, hard: bool) -> float:
+        moved = self._lattice.sweep(self._unary, self.q, prior, hard=hard, planes=planes)
         return moved * self._lattice.n_used
 
     def forget(self, before: int) -> None:

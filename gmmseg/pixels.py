@@ -217,7 +217,8 @@ class PixelRows:
         for along, used in self._cut(parts):
             shape = (along.stop - along.start, *self._shape[1:])
             here: Any = ... if self._valid is None else self._valid[along]
-            out = np.zeros((n_values, *shape), np.float32)
+            make = np.empty if self._valid is None else np.zeros
+            out = make((n_values, *shape), np.float32)
             for plane, values in zip(out, of_used(used.start, used.stop).T, strict=True):
                 plane[here] = values.reshape(shape) if self._valid is None else values
             yield out
