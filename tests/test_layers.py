@@ -30,7 +30,7 @@ LAYERS = (
     ("pixel_grid.py", 2),
     ("banded.py", 2),
     ("splines.py", 2),
-    ("agreement.py", 2),
+    ("cubes.py", 2),
     ("bias.py", 2),
     ("feature_spec.py", 2),
     ("chosen_bands.py", 2),
