@@ -32,8 +32,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gmmseg.mixture._jit import from_numba, inline, kernel, overload
+from gmmseg.mixture._jit import apart, from_numba, kernel, overload
 
+prefetch = from_numba("gmmseg.mixture._compiler", "prefetch")
 tuple_setitem = from_numba("numba.cpython.unsafe.tuple", "tuple_setitem")
 
 # Blocks of 512 rows took half as long again: the loops' preambles (checks that arrays do not
@@ -107,7 +108,7 @@ def log2(x):
 @overload(exp2)
 def _exp2(x):
     if getattr(x, "bitwidth", 64) == 32:
-        one, half, lowest = np.float32(1), np.float32(0.5), np.float32(-90)
+        one, lowest = np.float32(1), np.float32(-90)
         c1, c2, c3 = np.float32(0.69314720670), np.float32(0.24022650922), np.float32(0.05550327227)
         c4, c5, c6 = (
             np.float32(0.00961805668),
@@ -117,17 +118,18 @@ def _exp2(x):
 
         def exp2_32(x):  # relative error 6e-8
             x = max(x, lowest)
-            n = np.floor(x + half)
+            n = np.rint(x)
             f = x - n
-            p = one + f * (c1 + f * (c2 + f * (c3 + f * (c4 + f * (c5 + f * c6)))))
-            bits = np.int32(np.int32(np.int32(n) + np.int32(127)) << np.int32(23))
-            return p * np.int32(bits).view(np.float32)
+            g = f * f
+            p = one + f * (c1 + f * c2 + g * (c3 + f * c4 + g * (c5 + f * c6)))
+            exponent = np.int32(np.int32(n) << np.int32(23))
+            return np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
 
         return exp2_32
 
     def exp2_64(x):  # relative error 2e-16
         x = max(x, -900.0)
-        n = np.floor(x + 0.5)
+        n = np.rint(x)
         f = x - n
         p = 7.07419429728852101e-9 + f * 4.45581790833606449e-10
         p = 1.32154325359123762e-6 + f * (1.01780570877339411e-7 + f * p)
@@ -135,8 +137,8 @@ def _exp2(x):
         p = 0.00961812910758725667 + f * (0.00133335581464064707 + f * p)
         p = 0.240226506959101596 + f * (0.055504108664821627 + f * p)
         p = 1.0 + f * (0.693147180559945309 + f * p)
-        bits = (np.int64(n) + np.int64(1023)) << np.int64(52)
-        return p * np.int64(bits).view(np.float64)
+        exponent = np.int64(n) << np.int64(52)
+        return np.int64(np.float64(p).view(np.int64) + exponent).view(np.float64)
 
     return exp2_64
 
@@ -215,7 +217,7 @@ def _density_full_grouped(p, k, x, work, log, out, top):
         top[i] = max(top[i], out[i])
 
 
-@inline
+@apart
 def _subtract_norm(p, k, x, out, begin, end):
     """Subtract the squares of ``W (x - mean)`` in the rows len(begin):len(end) of W."""
     means, whiten = p.means, p.whiten
@@ -260,13 +262,13 @@ def _density_full_tiled(p, k, x, work, log, out, top):
         top[i] = max(top[i], out[i])
 
 
-@inline
+@apart
 def _subtract(x, mean, out):
     for i in range(BLOCK):
         out[i] = x[i] - mean
 
 
-@inline
+@apart
 def _add_products(w, x, y):
     # One output row at a time: with four, LLVM would need more run-time checks for overlap
     # than it allows itself, and would not vectorise.
@@ -286,7 +288,7 @@ def _density_diagonal_tiled(p, k, x, work, log, out, top):
         top[i] = max(top[i], out[i])
 
 
-@inline
+@apart
 def _subtract_squares(w, mean, x, out):
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
     m0, m1, m2, m3 = mean[0], mean[1], mean[2], mean[3]
@@ -368,7 +370,7 @@ def _moments_full_tiled(p, k, x, e, scale, work, nk, first, second):
             _moment_tile(work[n_padded + d :], work[c:], second[k, d:, c:])
 
 
-@inline
+@apart
 def _scaled(e, scale):
     """Multiply `e` by `scale` and return the sum."""
     s = e.dtype.type(0)
@@ -378,7 +380,7 @@ def _scaled(e, scale):
     return s
 
 
-@inline
+@apart
 def _weighted_difference(x, mean, r, difference, weighted):
     s = x.dtype.type(0)
     for i in range(BLOCK):
@@ -390,7 +392,7 @@ def _weighted_difference(x, mean, r, difference, weighted):
     return s
 
 
-@inline
+@apart
 def _moment_tile(a, b, out):
     a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
     b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
@@ -420,7 +422,7 @@ def _moment_tile(a, b, out):
     _add_row(out[3], s30, s31, s32, s33)
 
 
-@inline
+@apart
 def _add_row(out, s0, s1, s2, s3):
     out[0] += s0
     out[1] += s1
@@ -450,20 +452,20 @@ def _moments_diagonal_tiled(p, k, x, e, scale, work, nk, first, second):
 # by Numba, which keeps LLVM from vectorising the loop.
 
 
-@inline
+@apart
 def _copy(source, target):
     # not target[:n] = source: Numba would compile the text of its error message for two seconds
     for i in range(source.shape[0]):
         target[i] = source[i]
 
 
-@inline
+@apart
 def _fill(out, value):
     for i in range(BLOCK):
         out[i] = value
 
 
-@inline
+@apart
 def _log_densities(p, x, work, logs, joint, top):
     """Write the log2 densities of all components for one block, and their maximum."""
     for i in range(BLOCK):
@@ -472,7 +474,7 @@ def _log_densities(p, x, work, logs, joint, top):
         density(p, k, x, work, logs[k], joint[k], top)
 
 
-@inline
+@apart
 def _normalise(joint, top, total):
     """Turn log2 densities into densities relative to the largest, and sum them.
 
