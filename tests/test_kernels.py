@@ -129,6 +129,6 @@ def test_labels_have_room_for_every_component(n_components):
 
 
 def test_rows_and_kernels_mean_the_same_blocks():
-    assert (rows.BLOCK, rows._TILE, rows._MOST_IN_REGISTERS) == (
-        _kernels.BLOCK, _kernels.TILE, _kernels.MOST_IN_REGISTERS,
+    assert (rows.BLOCK, rows._TILE, rows._MOST_IN_REGISTERS, rows._LINE) == (
+        _kernels.BLOCK, _kernels.TILE, _kernels.MOST_IN_REGISTERS, _kernels.LINE,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from gmmseg.mixture.covariance import (
     squared_distances,
     whitening,
 )
-from gmmseg.mixture.rows import BLOCK, Rows, padded_features, row_groups
+from gmmseg.mixture.rows import BLOCK, Rows, empty_lines, padded_features, row_groups
 from gmmseg.mixture.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Packed(NamedTuple):
         """What the kernels work in: for each call its own, because calls run side by side."""
         n_components, padded = self.parameters.means.shape
         lines = (2 * padded, n_components, 3)
-        work, joint, others = (np.empty((n, BLOCK), self.logs.dtype) for n in lines)
+        work, joint, others = (empty_lines((n, BLOCK), self.logs.dtype) for n in lines)
         return work, joint, others
 
 
