@@ -13,9 +13,11 @@ Conventions of every kernel:
   sqrt(0.5 log2 e) taken into the whitening matrix ``W_k`` (equation 6 of docs/math.md).
 * Sums inside a block are of the data's own type, across blocks of float64. Moments are about the
   component's current mean, so that they do not cancel.
+* Functions called inside are `apart`: what they write to they reach by no other argument. LLVM
+  then makes no checks before their loops, which took a quarter of the time.
 * Nothing allocates, nothing holds the GIL. Work space comes from outside, `space`: an array for
   two blocks of all features, one for a line of a block for each component, one for three
-  more lines; all of the data's type, all C-contiguous.
+  more lines; all of the data's type, all C-contiguous. It begins at a line of the cache.
 
 The parameters come as one of five named tuples, which choose the loops at compile time:
 `Full` and `Diagonal` carry a tuple as long as the number of features, so that LLVM unrolls the
@@ -245,18 +247,16 @@ def _density_diagonal(p, k, x, work, log, out, top):
 def _density_full_tiled(p, k, x, work, log, out, top):
     means, whiten = p.means, p.whiten
     n_padded = means.shape[1]
-    y = work[n_padded]
+    y = work[n_padded : n_padded + TILE]
     for d in range(n_padded):
         _subtract(x[d], means[k, d], work[d])
-    for i in range(BLOCK):
-        out[i] = log
-    for j in range(n_padded):
-        for i in range(BLOCK):
-            y[i] = 0
-        for d in range(0, j + 1, TILE):
-            _add_products(whiten[k, j, d : d + TILE], work[d : d + TILE], y)
-        for i in range(BLOCK):
-            out[i] -= y[i] * y[i]
+    _fill(out, log)
+    for j in range(0, n_padded, TILE):
+        for row in range(TILE):
+            _fill(y[row], 0)
+        for d in range(0, j + TILE, TILE):
+            _add_products(whiten[k, j : j + TILE, d : d + TILE], work[d : d + TILE], y)
+        _subtract_squared(y, out)
     for i in range(BLOCK):
         top[i] = max(top[i], out[i])
 
@@ -269,12 +269,27 @@ def _subtract(x, mean, out):
 
 @apart
 def _add_products(w, x, y):
-    # One output row at a time: with four, LLVM would need more run-time checks for overlap
-    # than it allows itself, and would not vectorise.
+    """Add the product of a tile of W and four features to four lines `y`."""
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    w00, w01, w02, w03 = w0[0], w0[1], w0[2], w0[3]
+    w10, w11, w12, w13 = w1[0], w1[1], w1[2], w1[3]
+    w20, w21, w22, w23 = w2[0], w2[1], w2[2], w2[3]
+    w30, w31, w32, w33 = w3[0], w3[1], w3[2], w3[3]
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+    y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
     for i in range(BLOCK):
-        y[i] += w0 * x0[i] + w1 * x1[i] + w2 * x2[i] + w3 * x3[i]
+        y0[i] += w00 * x0[i] + w01 * x1[i] + w02 * x2[i] + w03 * x3[i]
+        y1[i] += w10 * x0[i] + w11 * x1[i] + w12 * x2[i] + w13 * x3[i]
+        y2[i] += w20 * x0[i] + w21 * x1[i] + w22 * x2[i] + w23 * x3[i]
+        y3[i] += w30 * x0[i] + w31 * x1[i] + w32 * x2[i] + w33 * x3[i]
+
+
+@apart
+def _subtract_squared(y, out):
+    """Subtract the squares of four lines."""
+    y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
+    for i in range(BLOCK):
+        out[i] -= y0[i] * y0[i] + y1[i] * y1[i] + y2[i] * y2[i] + y3[i] * y3[i]
 
 
 def _density_diagonal_tiled(p, k, x, work, log, out, top):
