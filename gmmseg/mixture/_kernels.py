@@ -121,8 +121,7 @@ def _exp2(x):
             x = max(x, lowest)
             n = np.rint(x)
             f = x - n
-            g = f * f
-            p = one + f * (c1 + f * c2 + g * (c3 + f * c4 + g * (c5 + f * c6)))
+            p = one + f * (c1 + f * (c2 + f * (c3 + f * (c4 + f * (c5 + f * c6)))))
             exponent = np.int32(np.int32(n) << np.int32(23))
             return np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
 
