@@ -229,6 +229,41 @@ def test_whatever_numba_tells_apart_is_told_apart():
             assert numba.typeof(one) == numba.typeof(other)
 
 
+def twice(x, out):
+    for i in range(1024):
+        out[i] = 2 * x[i]
+
+
+@pytest.mark.parametrize(("part", "checked"), [(_jit.inline, True), (_jit.apart, False)])
+def test_loops_over_arrays_that_are_apart_are_not_preceded_by_checks(part, checked):
+    compiled = part(twice).make()
+    x, out = np.ones(1024), np.zeros(1024)
+    compiled(x, out)
+    assert (out == 2).all()
+    (code,) = compiled.inspect_llvm().values()
+    before, vector_loop, _ = code[code.index("define") :].partition("\nvector.body:")
+    assert vector_loop
+    assert ("icmp" in before) == checked
+
+
+prefetch = _jit.from_numba("gmmseg.mixture._compiler", "prefetch")
+
+
+@_jit.kernel
+def fetch_and_sum(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        prefetch(x, 8 * i + 64)  # beyond the end, too
+        total += x[i]
+    return total
+
+
+def test_fetching_changes_nothing():
+    x = np.arange(100.0)
+    assert fetch_and_sum(x) == 4950
+    assert (x == np.arange(100)).all()
+
+
 @needs_machine_code
 def test_what_goes_wrong_in_a_kernel_is_an_error():
     def check(x):

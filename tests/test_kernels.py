@@ -129,6 +129,17 @@ def test_labels_have_room_for_every_component(n_components):
 
 
 def test_rows_and_kernels_mean_the_same_blocks():
-    assert (rows.BLOCK, rows._TILE, rows._MOST_IN_REGISTERS) == (
-        _kernels.BLOCK, _kernels.TILE, _kernels.MOST_IN_REGISTERS,
+    assert (rows.BLOCK, rows._TILE, rows._MOST_IN_REGISTERS, rows._LINE) == (
+        _kernels.BLOCK, _kernels.TILE, _kernels.MOST_IN_REGISTERS, _kernels.LINE,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(1, 1024), (5, 3, 1024), (7,)])
+def test_blocks_and_work_space_begin_at_lines_of_the_cache(shape, dtype):
+    for _ in range(5):  # NumPy's own do now and then
+        lines = rows.empty_lines(shape, np.dtype(dtype))
+        lines[...] = 1
+        assert (lines.shape, lines.dtype) == (shape, np.dtype(dtype))
+        assert lines.flags.c_contiguous
+        assert lines.ctypes.data % _kernels.LINE == 0

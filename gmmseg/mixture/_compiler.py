@@ -9,11 +9,13 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import njit, typeof
 from numba.core import event, types
+from numba.core.compiler import Compiler
+from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from gmmseg.mixture._machine_code import C_TYPES, ENTRY, HEAD, Code, target_machine
 
-__all__ = ["call_at_compilation", "machine_code"]
+__all__ = ["Apart", "call_at_compilation", "machine_code", "prefetch"]
 
 #: What machine code may call: functions of the C library that every Python has loaded.
 _C_LIBRARY = {
@@ -26,6 +28,35 @@ _SYMBOL = np.dtype(
     [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"),
      ("size", "<u8")]
 )  # fmt: skip
+
+
+class Apart(Compiler):
+    """Compiles functions that write to no array which they reach by another argument, too.
+
+    Without this promise LLVM compares the ends of all arrays before every loop: 100 to 200 cycles,
+    in which it could have worked on 400 rows.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)  # type: ignore[no-untyped-call]
+        self.state.flags.noalias = True
+
+
+@intrinsic
+def prefetch(_: Any, array: Any, offset: Any) -> Any:
+    """Have what lies `offset` bytes after the beginning of an array fetched into the cache."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        given = make_array(signature.args[0])(context, builder, values[0])  # type: ignore[no-untyped-call]
+        address, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.gep(builder.bitcast(given.data, address), [values[1]])
+        kind = ir.FunctionType(ir.VoidType(), [address, word, word, word])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [address], kind)
+        to_read, into_second_level, data = word(0), word(2), word(1)
+        builder.call(fetch, [place, to_read, into_second_level, data])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), generate
 
 
 class _Caller(event.Listener):

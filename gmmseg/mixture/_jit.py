@@ -22,6 +22,7 @@ from gmmseg.mixture import _code_files, _machine_code
 
 __all__ = [
     "Kernel",
+    "apart",
     "forced_inline",
     "from_numba",
     "inline",
@@ -151,6 +152,22 @@ def inline(function: Callable[..., Any]) -> Any:
     return _part(function, {})
 
 
+def apart(function: Callable[..., Any]) -> Any:
+    """Compile `function` as a part of the kernels that call it with arrays that do not overlap.
+
+    What it writes by one argument it must not reach by another. Then its loops need no checks.
+    """
+
+    def make() -> Any:
+        from numba import njit
+
+        from gmmseg.mixture._compiler import Apart
+
+        return njit(function, **_OPTIONS, pipeline_class=Apart)
+
+    return _Deferred(make)
+
+
 def forced_inline(function: Callable[..., Any]) -> Any:
     """Compile `function` as a part of its callers that LLVM takes for too long to be inlined.
 
@@ -170,13 +187,18 @@ def _part(function: Callable[..., Any], more: dict[str, Any]) -> Any:
 
 
 def overload(stub: Callable[..., Any]) -> Callable[[F], F]:
-    """Let the decorated function choose by types what stands for `stub` in kernels."""
+    """Let the decorated function choose by types what stands for `stub` in kernels.
+
+    The arrays must not overlap (see `apart`).
+    """
 
     def register(choose: F) -> F:
         def make() -> None:
             from numba import extending
 
-            options: Any = {"fastmath": _FAST_MATH, "_nrt": False}
+            from gmmseg.mixture._compiler import Apart
+
+            options: Any = {"fastmath": _FAST_MATH, "_nrt": False, "pipeline_class": Apart}
             extending.overload(stub, jit_options=options)(choose)
 
         _overloads.append(make)

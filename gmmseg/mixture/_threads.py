@@ -19,9 +19,9 @@ __all__ = ["Workers", "available_cpus"]
 _WORTH_A_THREAD = 4e6
 
 #: More than one, so that nobody waits long for a thread that is held up. Every task waits for the
-#: GIL: two threads take 1.35 ms for a million rows (K = 3, D = 3) with 1 to 4 tasks each, 1.43 with
-#: 8, 1.61 with 32; one takes 2.37.
-_TASKS_OF_A_THREAD = 4
+#: GIL: two threads take 0.77 ms for a million rows (K = 3, D = 3) with 1 or 2 tasks each, 0.81 with
+#: 4, 0.89 with 8, 3 with 32; one takes 1.21.
+_TASKS_OF_A_THREAD = 2
 
 
 class Workers:

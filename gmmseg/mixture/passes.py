@@ -17,7 +17,7 @@ from gmmseg.mixture.covariance import (
     squared_distances,
     whitening,
 )
-from gmmseg.mixture.rows import BLOCK, Rows, padded_features, row_groups
+from gmmseg.mixture.rows import BLOCK, Rows, empty_lines, padded_features, row_groups
 from gmmseg.mixture.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ _LOG2 = float(np.log(2.0))
 _SQRT_HALF_LOG2E = float(np.sqrt(0.5 / np.log(2.0)))
 _LOG2_OF_NOTHING = -1e30
 
+# A component costs a row as much as so many products of two features, and its moments besides.
+_PRODUCTS_OF_A_DENSITY = 16
+_PRODUCTS_AT_ONCE = 5  # in the time that `Workers` reckons for one operation
+
 
 class Packed(NamedTuple):
     """A mixture as the kernels read it."""
@@ -55,7 +59,7 @@ class Packed(NamedTuple):
         """What the kernels work in: for each call its own, because calls run side by side."""
         n_components, padded = self.parameters.means.shape
         lines = (2 * padded, n_components, 3)
-        work, joint, others = (np.empty((n, BLOCK), self.logs.dtype) for n in lines)
+        work, joint, others = (empty_lines((n, BLOCK), self.logs.dtype) for n in lines)
         return work, joint, others
 
 
@@ -242,7 +246,8 @@ def _summed(
     second = np.zeros((len(groups), *second_shape))
     log2_likelihood = np.zeros(len(groups))
     size = math.ceil(groups[0][1] / BLOCK)
-    operations = rows.n_samples * np.prod(second_shape, dtype=float)
+    products = np.prod(second_shape, dtype=float) + _PRODUCTS_OF_A_DENSITY * n_components
+    operations = rows.n_samples * products / _PRODUCTS_AT_ONCE
     step = math.ceil(len(groups) / workers.tasks(operations)) if together else 1
 
     def task(i: int) -> None:

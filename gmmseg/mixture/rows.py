@@ -14,7 +14,7 @@ from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.lazy import LazyRows
 
-__all__ = ["INFINITY", "Frame", "Rows", "as_rows", "check_weights", "row_groups"]
+__all__ = ["INFINITY", "Frame", "Rows", "as_rows", "check_weights", "empty_lines", "row_groups"]
 
 Array = NDArray[np.float64]
 
@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 BLOCK = 1024
 _TILE = 4
 _MOST_IN_REGISTERS = 3
+_LINE = 64  # bytes
 
 # The whole set is copied into blocks once when the copy is no larger than this; larger sets
 # are read piece by piece in every pass, so that fitting never doubles a user's memory.
@@ -274,7 +275,7 @@ class Rows:
     def _empty_blocks(self, n: int) -> NDArray[Any]:
         """Blocks for `n` rows; what no row and no feature fills is zero."""
         shape = (math.ceil(n / BLOCK), padded_features(self.n_features), BLOCK)
-        blocks = np.empty(shape, self.dtype)
+        blocks = empty_lines(shape, self.dtype)
         blocks[:, self.n_features :] = 0
         blocks[-1] = 0
         return blocks
@@ -337,6 +338,18 @@ def _fill(blocks: NDArray[Any], values: NDArray[Any]) -> None:
     blocks[:whole] = values[: whole * BLOCK].reshape(whole, BLOCK)
     if rest := len(values) - whole * BLOCK:
         blocks[whole, :rest] = values[whole * BLOCK :]
+
+
+def empty_lines(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An empty array that begins where a line of the cache does, as NumPy's own need not.
+
+    Elsewhere each access to 64 bytes is one to two lines: blocks and work space that begin
+    elsewhere cost the kernels a tenth of their time.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % _LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def padded_features(n_features: int) -> int:
