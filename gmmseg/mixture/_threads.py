@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
 from gmmseg._check import check_integer
 
-__all__ = ["Workers", "available_cpus"]
+__all__ = ["Workers", "available_cpus", "in_turn"]
 
 #: Arithmetic that takes about 0.3 ms: waking another thread takes 0.05 ms on an idle machine, and
 #: many times that on a busy one.
@@ -90,12 +90,23 @@ class Workers:
                 work()
             finally:
                 stop = True  # after an error or Ctrl-C the helpers finish the task at hand, no more
-                errors = [future.exception() for future in futures]
+                # no waiting for helpers that something else holds up: nothing is left for them
+                errors = [future.exception() for future in futures if not future.cancel()]
             for error in errors:
                 if error is not None:
                     raise error
 
         return finish
+
+
+def in_turn(ends: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    """What ends several things that were begun."""
+
+    def finish() -> None:
+        for end in ends:
+            end()
+
+    return finish
 
 
 def _worth(operations: float) -> float:

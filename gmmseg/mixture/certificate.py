@@ -27,7 +27,8 @@ _LARGEST_SAMPLE = 524_288
 _SMALLEST_SAMPLE = 32_768
 _ROWS_OF_A_PARAMETER = 512  # wanted; with fewer than an eighth of it a sample misleads
 _FIRST = 4  # the first passes are over every fourth row of the sample
-_NOISE = 0.05  # share of the gap, or of a sample's own error, that is left to gain from it
+_NOISE = 0.05  # share of a sample's own error that is left to gain from it
+_REST = 0.1  # share of the gap that EM leaves
 _CERTAIN = 0.5  # share of the gap at which it counts as reached: the estimate has errors, too
 _SLOW = 0.95  # of a rate that the first steps do not show
 _SLOWEST_FALL = 0.9  # of the gains of two cycles; also while it is not known how they fall
@@ -120,13 +121,16 @@ class SampleFit:
         self._sample_iterations = 0
         self._slowest = _SLOW
 
-    def run(self, starts: Sequence[Mixture]) -> tuple[Run, Certificate]:
-        """The best of several starts."""
+    def run(
+        self, starts: Sequence[Mixture], hold: Callable[[], None]
+    ) -> tuple[Run, Certificate]:
+        """The best of several starts; `hold` is called before the first pass over all rows."""
         rng = np.random.default_rng(self._options.rng)
         first = self._sample.part(self._sample.n_samples // _FIRST, rng)
         runs = [self._by(self._sample, self._by(first, start).mixture) for start in starts]
         best = max(runs, key=lambda run: run.history[-1])
         self._slowest = max(_SLOW, 0.0 if best.last is None else best.last.rate)
+        hold()
         return self._certified(best.mixture)
 
     def _by(self, sample: HeldRows, start: Mixture) -> Run:
@@ -159,7 +163,6 @@ class SampleFit:
 
     def _certified(self, start: Mixture) -> tuple[Run, Certificate]:
         """Passes over all rows, between them EM by the sample and what it lacks."""
-        self.loaded() # of two passes the second pays for it already
         run = self._evaluated(start)
         while True:
             ahead, left = self._ahead(run)
@@ -191,7 +194,7 @@ class SampleFit:
         """
         at = run.mixture
         own = e_step(self._sample, at, self._workers)
-        enough = _NOISE * self._options.gap
+        enough = _REST * self._options.gap
         trusted = at.n_parameters / self._sample.n_samples
         tail = _Tail(self._slowest)
         ahead = self._em(
@@ -209,7 +212,7 @@ class SampleFit:
         run = self._em(
             self._rows,
             before.mixture,
-            lambda p: tail.left(p) < _NOISE * options.gap or options.at_rest(p),
+            lambda p: tail.left(p) < _REST * options.gap or options.at_rest(p),
             self._callback,
             before.statistics,
         )

@@ -132,16 +132,16 @@ class Fitter:
     ) -> Fit:
         """The best fit from one or several starts, in the units of the data."""
         rows, workers = self._rows, self._workers
-        self._samples.of(n_components, options.covariance_type)
-        loaded = rows.begin_preload(workers)
-        rules, starts, small = self._begin(n_components, options, start)
+        small, sample = self._samples.of(n_components, options.covariance_type)
+        # where rows are many, other threads copy them while starts are found
+        hold = self.hold if small is None else rows.begin_preload(workers)
+        rules, starts = self._begin(n_components, options, start, sample)
         certificate = None
         if small is not None and options.gap > 0 and at_rest is None:
             by_sample = SampleFit(rows, small, rules, options, workers, callback)
-            by_sample.loaded = loaded
-            run, certificate = by_sample.run(starts)
+            run, certificate = by_sample.run(starts, hold)
         else:
-            loaded()
+            hold()
             runs = [
                 run_em(
                     rows, rules.admitted(mixture), rules, options, workers, callback,
@@ -162,22 +162,26 @@ class Fitter:
 
     def start(self, n_components: int, options: EMOptions) -> Mixture:
         """Where the first run of `fit` would begin, in the units of the data."""
-        start = self._begin(n_components, options, None)[1][0]
+        _, sample = self._samples.of(n_components, options.covariance_type)
+        start = self._begin(n_components, options, None, sample)[1][0]
         return widened(start.out_of_frame(self._rows.frame), self._known)
 
     def _begin(
-        self, n_components: int, options: EMOptions, start: Mixture | ArrayLike | None
-    ) -> tuple[Regularisation, list[Mixture], HeldRows | None]:
-        """The rules of EM, where it begins, and the rows to fit first, if there are such."""
+        self,
+        n_components: int,
+        options: EMOptions,
+        start: Mixture | ArrayLike | None,
+        sample: Sample,
+    ) -> tuple[Regularisation, list[Mixture]]:
+        """The rules of EM, and where it begins."""
         rows, workers = self._rows, self._workers
-        small, sample = self._samples.of(n_components, options.covariance_type)
         every = _unknown(rows)
         rules = Regularisation.of(
             options, n_components, every, sample.variance, workers, self._ridge
         )
         sample.floor = np.maximum(rules.ridge, SMALLEST_VARIANCE)
         start = start_of_known(start, self._known)
-        return rules, _starts(rows, sample, n_components, options, start, workers), small
+        return rules, _starts(rows, sample, n_components, options, start, workers)
 
     def log_certainty(self, mixture: Mixture) -> float:
         """Sum over the rows of the logarithm of the largest posterior."""
