@@ -71,7 +71,7 @@ class Workers:
     def begin(
         self, task: Callable[[int], None], n_tasks: int, operations: float = math.inf
     ) -> Callable[[], None]:
-        """As `run`, but the calling thread goes on with something else until it calls the result."""
+        """As `run`, but the calling thread is free until it calls the result, which ends it."""
         helpers = int(min(self.threads, n_tasks, _worth(operations))) - 1
         numbers = itertools.count()  # next() on it is atomic: threads draw their tasks from it
         stop = False

@@ -27,8 +27,7 @@ _LARGEST_SAMPLE = 524_288
 _SMALLEST_SAMPLE = 32_768
 _ROWS_OF_A_PARAMETER = 512  # wanted; with fewer than an eighth of it a sample misleads
 _FIRST = 4  # the first passes are over every fourth row of the sample
-_NOISE = 0.05  # share of a sample's own error that is left to gain from it
-_REST = 0.1  # share of the gap that EM leaves
+_NOISE = 0.05  # share of the gap, or of a sample's own error, that is left to gain from it
 _CERTAIN = 0.5  # share of the gap at which it counts as reached: the estimate has errors, too
 _SLOW = 0.95  # of a rate that the first steps do not show
 _SLOWEST_FALL = 0.9  # of the gains of two cycles; also while it is not known how they fall
@@ -121,9 +120,7 @@ class SampleFit:
         self._sample_iterations = 0
         self._slowest = _SLOW
 
-    def run(
-        self, starts: Sequence[Mixture], hold: Callable[[], None]
-    ) -> tuple[Run, Certificate]:
+    def run(self, starts: Sequence[Mixture], hold: Callable[[], None]) -> tuple[Run, Certificate]:
         """The best of several starts; `hold` is called before the first pass over all rows."""
         rng = np.random.default_rng(self._options.rng)
         first = self._sample.part(self._sample.n_samples // _FIRST, rng)
@@ -194,7 +191,7 @@ class SampleFit:
         """
         at = run.mixture
         own = e_step(self._sample, at, self._workers)
-        enough = _REST * self._options.gap
+        enough = _NOISE * self._options.gap
         trusted = at.n_parameters / self._sample.n_samples
         tail = _Tail(self._slowest)
         ahead = self._em(
@@ -212,7 +209,7 @@ class SampleFit:
         run = self._em(
             self._rows,
             before.mixture,
-            lambda p: tail.left(p) < _REST * options.gap or options.at_rest(p),
+            lambda p: tail.left(p) < _NOISE * options.gap or options.at_rest(p),
             self._callback,
             before.statistics,
         )

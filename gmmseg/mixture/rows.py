@@ -150,7 +150,7 @@ class Rows:
         self.begin_preload(workers)()
 
     def begin_preload(self, workers: Workers) -> Callable[[], None]:
-        """Have other threads begin with `preload`; what is returned ends it, and has to be called."""
+        """Have other threads begin with `preload`; what is returned has to be called to end it."""
         if self.is_held or self.copy_size > _LARGEST_COPY:
             return lambda: None
         blocks = self._empty_blocks(self.n_samples)

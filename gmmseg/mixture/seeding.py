@@ -1,8 +1,8 @@
 """Starts of EM: k-means, k-means++, random responsibilities, random rows, given parameters.
 
 Every start looks at a sample of the rows only (all of them when there are few). EM then sees
-every row, so the start decides which optimum is found, not how exactly: clusters found on 131 072
-rows differ from those of all rows by a fraction of a per cent of their width, far less than
+every row, so the start decides which optimum is found, not how exactly: clusters found on tens of
+thousands of rows differ from those of all rows by about a per cent of their width, far less than
 the first EM step moves them.
 """
 
