@@ -94,6 +94,55 @@ def test_workers_can_be_used_after_an_error():
     assert sorted(done) == list(range(10))
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_what_was_begun_is_done_when_it_is_ended(threads):
+    done, other = [], []
+    with Workers(threads) as workers:
+        finish = workers.begin(done.append, 50)
+        workers.run(other.append, 20)
+        finish()
+        assert sorted(done) == list(range(50))
+    assert sorted(other) == list(range(20))
+
+
+def test_helpers_begin_by_themselves():
+    begun = threading.Event()
+    with Workers(2) as workers:
+        finish = workers.begin(lambda i: begun.set(), 3)
+        assert begun.wait(timeout=20)
+        finish()
+
+
+def test_nobody_waits_for_helpers_that_are_held_up():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(i):
+        begun.set()
+        assert go_on.wait(timeout=20)
+
+    done = []
+    with Workers(2) as workers:
+        finish = workers.begin(wait, 2)
+        assert begun.wait(timeout=20)
+        workers.run(done.append, 10)  # the only helper is still at the other thing
+        assert sorted(done) == list(range(10))
+        go_on.set()
+        finish()
+
+
+def test_what_was_begun_and_never_ended_stops_with_the_workers():
+    begun, done = threading.Event(), []
+
+    def task(i):
+        begun.set()
+        done.append(i)
+
+    with Workers(2) as workers:
+        workers.begin(task, 1_000_000_000)
+        assert begun.wait(timeout=20)
+    assert 0 < len(done) < 1_000_000_000
+
+
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
 def test_number_of_threads_is_checked(threads):
     with pytest.raises(InvalidParameterError, match="threads must be"):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
 from gmmseg._check import check_integer
 
-__all__ = ["Workers", "available_cpus"]
+__all__ = ["Workers", "available_cpus", "in_turn"]
 
 #: Arithmetic that takes about 0.3 ms: waking another thread takes 0.05 ms on an idle machine, and
 #: many times that on a busy one.
@@ -40,6 +40,7 @@ class Workers:
             available_cpus() if threads is None else check_integer(threads, "threads", minimum=1)
         )
         self._pool: ThreadPoolExecutor | None = None
+        self._closed = False
 
     def __enter__(self) -> Workers:
         return self
@@ -50,6 +51,7 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._closed = True
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -64,25 +66,47 @@ class Workers:
 
         When it is known to take less than `operations` in all, threads may not be worth waking.
         """
+        self.begin(task, n_tasks, operations)()
+
+    def begin(
+        self, task: Callable[[int], None], n_tasks: int, operations: float = math.inf
+    ) -> Callable[[], None]:
+        """As `run`, but the calling thread is free until it calls the result, which ends it."""
         helpers = int(min(self.threads, n_tasks, _worth(operations))) - 1
         numbers = itertools.count()  # next() on it is atomic: threads draw their tasks from it
         stop = False
 
         def work() -> None:
-            while not stop and (i := next(numbers)) < n_tasks:
+            while not (stop or self._closed) and (i := next(numbers)) < n_tasks:
                 task(i)
 
         if helpers > 0 and self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="gmmseg")
         futures = [self._pool.submit(work) for _ in range(helpers)] if self._pool else []
-        try:
-            work()
-        finally:
-            stop = True  # after an error or Ctrl-C the helpers finish the task at hand, no more
-            errors = [future.exception() for future in futures]
-        for error in errors:
-            if error is not None:
-                raise error
+
+        def finish() -> None:
+            nonlocal stop
+            try:
+                work()
+            finally:
+                stop = True  # after an error or Ctrl-C the helpers finish the task at hand, no more
+                # no waiting for helpers that something else holds up: nothing is left for them
+                errors = [future.exception() for future in futures if not future.cancel()]
+            for error in errors:
+                if error is not None:
+                    raise error
+
+        return finish
+
+
+def in_turn(ends: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    """What ends several things that were begun."""
+
+    def finish() -> None:
+        for end in ends:
+            end()
+
+    return finish
 
 
 def _worth(operations: float) -> float:

@@ -24,7 +24,6 @@ Array = NDArray[np.float64]
 _LARGEST_GAIN = 1e-2  # nats per row of an EM step: above it EM is still choosing its optimum
 _SHORTEST_LIMIT = 4.0
 _GROWTH = 4.0
-_SMALLEST_WEIGHT = 1e-300
 _SLOWEST = 0.999
 
 
@@ -46,7 +45,7 @@ class Squarem:
         if gain > _LARGEST_GAIN:
             return None
         try:
-            a, b, c = (_free_parameters(mixture) for mixture in (first, second, third))
+            a, b, c = (mixture._free_parameters for mixture in (first, second, third))
         except np.linalg.LinAlgError:  # a covariance at the edge of being singular
             return None
         step, curvature = b - a, c - 2 * b + a
@@ -69,24 +68,18 @@ class Squarem:
 def contraction(first: Mixture, second: Mixture, third: Mixture) -> float:
     """How much shorter the second of two successive EM steps is than the first, below 1."""
     try:
-        a, b, c = (_free_parameters(mixture) for mixture in (first, second, third))
+        a, b, c = (mixture._free_parameters for mixture in (first, second, third))
     except np.linalg.LinAlgError:
         return _SLOWEST
     step = float(np.linalg.norm(b - a))
     return min(float(np.linalg.norm(c - b)) / step, _SLOWEST) if step > 0 else 0.0
 
 
-def _free_parameters(mixture: Mixture) -> Array:
-    """Weights, means and covariances as one vector in which every value is allowed."""
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    logs = np.log(np.maximum(mixture.weights, _SMALLEST_WEIGHT))
-    return np.concatenate([logs, mixture.means.ravel(), kind.free(mixture.covariances)])
-
-
 def _from_free_parameters(vector: Array, like: Mixture, floor: float) -> Mixture | None:
+    """The inverse of `Mixture._free_parameters`; None where a variance is below `floor`."""
     k, d = like.means.shape
     kind = COVARIANCE_TYPES[like.covariance_type]
-    logs, means, rest = np.split(vector, [k, k + k * d])
+    logs, means, rest = vector[:k], vector[k : k + k * d], vector[k + k * d :]
     weights = np.exp(logs - logs.max())
     covariances = kind.from_free(rest, like.covariances.shape)
     if not (np.isfinite(covariances).all() and np.isfinite(means).all()):

@@ -18,7 +18,7 @@ from gmmseg.mixture.rows import INFINITY
 from gmmseg.mixture.stand_in import StandIn
 from gmmseg.mixture.statistics import Statistics
 
-__all__ = ["FEWEST_ROWS", "Certificate", "SampleFit", "sample_of"]
+__all__ = ["FEWEST_ROWS", "Certificate", "SampleFit", "rows_of_a_sample"]
 
 #: Fewer rows are fitted at once: passes over them take no longer than what leads up to these.
 FEWEST_ROWS = 327_680
@@ -120,13 +120,14 @@ class SampleFit:
         self._sample_iterations = 0
         self._slowest = _SLOW
 
-    def run(self, starts: Sequence[Mixture]) -> tuple[Run, Certificate]:
-        """The best of several starts."""
+    def run(self, starts: Sequence[Mixture], hold: Callable[[], None]) -> tuple[Run, Certificate]:
+        """The best of several starts; `hold` is called before the first pass over all rows."""
         rng = np.random.default_rng(self._options.rng)
         first = self._sample.part(self._sample.n_samples // _FIRST, rng)
         runs = [self._by(self._sample, self._by(first, start).mixture) for start in starts]
         best = max(runs, key=lambda run: run.history[-1])
         self._slowest = max(_SLOW, 0.0 if best.last is None else best.last.rate)
+        hold()
         return self._certified(best.mixture)
 
     def _by(self, sample: HeldRows, start: Mixture) -> Run:
@@ -159,7 +160,6 @@ class SampleFit:
 
     def _certified(self, start: Mixture) -> tuple[Run, Certificate]:
         """Passes over all rows, between them EM by the sample and what it lacks."""
-        self._rows.preload(self._workers)  # of two passes the second pays for it already
         run = self._evaluated(start)
         while True:
             ahead, left = self._ahead(run)
@@ -234,20 +234,10 @@ class SampleFit:
         )
 
 
-def sample_of(
-    rows: HeldRows, drawn: HeldRows | None, n_parameters: int, rng: np.random.Generator
-) -> HeldRows | None:
-    """The rows to fit first, or None when it is quicker or safer to fit all at once.
-
-    `drawn` is a sample of `rows` that is there already.
-    """
-    if drawn is None:
-        return None
-    most = min(rows.n_samples // _SMALLEST_SHARE, _LARGEST_SAMPLE)
+def rows_of_a_sample(n_samples: int, n_parameters: int) -> int:
+    """How many of the rows to fit first; 0 when it is quicker or safer to fit all at once."""
+    most = min(n_samples // _SMALLEST_SHARE, _LARGEST_SAMPLE)
     wanted = _ROWS_OF_A_PARAMETER * n_parameters
-    if most < wanted // 8:
-        return None
-    n = min(max(wanted, _SMALLEST_SAMPLE), most)
-    if n == drawn.n_samples:
-        return drawn
-    return (drawn if n < drawn.n_samples else rows).part(n, rng)
+    if n_samples < FEWEST_ROWS or most < wanted // 8:
+        return 0
+    return min(max(wanted, _SMALLEST_SAMPLE), most)

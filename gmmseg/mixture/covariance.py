@@ -222,6 +222,8 @@ class _Matrix(CovarianceType):
 
     def floored(self, covariances: Array, floor: float) -> Array:
         lacking = np.maximum(floor - np.diagonal(covariances, axis1=-2, axis2=-1), 0.0)
+        if not lacking.any():
+            return covariances
         return covariances + lacking[..., None] * np.eye(covariances.shape[-1])
 
     def free(self, covariances: Array) -> Array:
@@ -333,6 +335,12 @@ COVARIANCE_TYPES: dict[str, CovarianceType] = {
 def _safe_exp(logs: Array) -> Array:
     with np.errstate(over="ignore", under="ignore"):
         return np.exp(logs)
+
+
+def free_parameters(covariance_type: str, n_components: int, n_features: int) -> int:
+    """Number of free parameters: means, covariances, and all weights but one."""
+    of_covariances = COVARIANCE_TYPES[covariance_type].n_parameters(n_components, n_features)
+    return of_covariances + n_components * n_features + n_components - 1
 
 
 def whitening(expanded: Array) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,8 +19,8 @@ from gmmseg.errors import (
     InvalidParameterError,
 )
 from gmmseg.mixture._threads import Workers
-from gmmseg.mixture.certificate import FEWEST_ROWS, Certificate, SampleFit, sample_of
-from gmmseg.mixture.covariance import COVARIANCE_TYPES
+from gmmseg.mixture.certificate import Certificate, SampleFit, rows_of_a_sample
+from gmmseg.mixture.covariance import COVARIANCE_TYPES, free_parameters
 from gmmseg.mixture.expectation import HeldRows, log_certainty
 from gmmseg.mixture.hinted import HintedRows, Hints, start_from_hints
 from gmmseg.mixture.lazy import LazyRows, parts_of
@@ -113,9 +114,10 @@ class Fitter:
         if not self._known.all():
             array, metric = array[:, self._known], metric_of_known(metric, self._known)
             patterns = find_patterns(array, weights)
-        self._rows, self._drawn, self._sample = _prepare(
-            array, weights, _kind_of_rows(array, patterns, known), metric, options, workers
+        self._samples = _Samples(
+            array, weights, _kind_of_rows(array, patterns, known), metric, options
         )
+        self._rows = self._samples.rows
         self._workers = workers
         self._ridge = None if ridge is None else ridge * self._rows.frame.scale**2
 
@@ -130,17 +132,16 @@ class Fitter:
     ) -> Fit:
         """The best fit from one or several starts, in the units of the data."""
         rows, workers = self._rows, self._workers
-        rules, starts = self._begin(n_components, options, start)
-        small = None
-        if options.gap > 0 and at_rest is None:
-            rng = np.random.default_rng(options.rng)
-            small = sample_of(rows, self._drawn, starts[0].n_parameters, rng)
+        small, sample = self._samples.of(n_components, options.covariance_type)
+        # where rows are many, other threads copy them while starts are found
+        hold = self.hold if small is None else rows.begin_preload(workers)
+        rules, starts = self._begin(n_components, options, start, sample)
         certificate = None
-        if small is not None:
+        if small is not None and options.gap > 0 and at_rest is None:
             by_sample = SampleFit(rows, small, rules, options, workers, callback)
-            run, certificate = by_sample.run(starts)
+            run, certificate = by_sample.run(starts, hold)
         else:
-            self.hold()
+            hold()
             runs = [
                 run_em(
                     rows, rules.admitted(mixture), rules, options, workers, callback,
@@ -161,13 +162,19 @@ class Fitter:
 
     def start(self, n_components: int, options: EMOptions) -> Mixture:
         """Where the first run of `fit` would begin, in the units of the data."""
-        start = self._begin(n_components, options, None)[1][0]
+        _, sample = self._samples.of(n_components, options.covariance_type)
+        start = self._begin(n_components, options, None, sample)[1][0]
         return widened(start.out_of_frame(self._rows.frame), self._known)
 
     def _begin(
-        self, n_components: int, options: EMOptions, start: Mixture | ArrayLike | None
+        self,
+        n_components: int,
+        options: EMOptions,
+        start: Mixture | ArrayLike | None,
+        sample: Sample,
     ) -> tuple[Regularisation, list[Mixture]]:
-        rows, sample, workers = self._rows, self._sample, self._workers
+        """The rules of EM, and where it begins."""
+        rows, workers = self._rows, self._workers
         every = _unknown(rows)
         rules = Regularisation.of(
             options, n_components, every, sample.variance, workers, self._ridge
@@ -210,34 +217,50 @@ def _kind_of_rows(
     return Rows if patterns is None else partial(GappedRows, patterns=patterns)
 
 
-def _prepare(
-    array: NDArray[Any] | LazyRows,
-    weights: Array | None,
-    kind: _KindOfRows,
-    metric: Metric,
-    options: EMOptions,
-    workers: Workers,
-) -> tuple[HeldRows, HeldRows | None, Sample]:
-    """Rows in a frame of their own, and the sample of them on which starts are found."""
+class _Samples:
+    """Rows in a frame of their own, and samples of them, each drawn when it is asked for.
 
-    def rows_in(frame: Frame) -> HeldRows:
-        return kind(array, weights, frame)
+    Attributes
+    ----------
+    rows : rows of any kind
+    """
 
-    rng = np.random.default_rng(options.rng)
-    isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
-    # two looks: moments of a few rows about one of them settle the frame
-    mean, deviation = _moments(*rows_in(Frame.identity(array.shape[1])).look(_LOOK, rng), array)
-    rows = rows_in(Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic))
-    drawn = rows.part(SAMPLE_SIZE, rng) if rows.n_samples >= FEWEST_ROWS else None
-    planes, sample_weights = (drawn or rows).sample(SAMPLE_SIZE, rng)
-    if isinstance(rows, Rows) and np.isnan(planes).any():
-        raise InvalidDataError(INFINITY)
-    scale = rows.frame.scale
+    def __init__(
+        self,
+        array: NDArray[Any] | LazyRows,
+        weights: Array | None,
+        kind: _KindOfRows,
+        metric: Metric,
+        options: EMOptions,
+    ) -> None:
+        def rows_in(frame: Frame) -> HeldRows:
+            return kind(array, weights, frame)
 
-    def metric_in_frame(deviations: Array) -> Array:
-        return metric(deviations / scale) / scale
+        self._rng = np.random.default_rng(options.rng)
+        isotropic = COVARIANCE_TYPES[options.covariance_type].is_isotropic
+        # two looks: moments of a few rows about one of them settle the frame
+        looked = rows_in(Frame.identity(array.shape[1])).look(_LOOK, self._rng)
+        mean, deviation = _moments(*looked, array)
+        frame = Frame.around(mean, deviation, working_dtype(array), isotropic=isotropic)
+        self.rows = rows_in(frame)
+        self._metric = lambda deviations: metric(deviations / frame.scale) / frame.scale
+        self._drawn: dict[int, tuple[HeldRows | None, Sample]] = {}
 
-    return rows, drawn, Sample(planes, sample_weights, metric_in_frame)
+    def of(self, n_components: int, covariance_type: str) -> tuple[HeldRows | None, Sample]:
+        """The rows to fit first, if that pays, and those on which starts are found."""
+        p = free_parameters(covariance_type, n_components, self.rows.n_features)
+        n = rows_of_a_sample(self.rows.n_samples, p)
+        if n not in self._drawn:
+            self._drawn[n] = self._draw(n)
+        return self._drawn[n]
+
+    def _draw(self, n: int) -> tuple[HeldRows | None, Sample]:
+        rng = copy.deepcopy(self._rng)  # what was drawn before does not matter
+        part = self.rows.part(n, rng) if n else None
+        planes, weights = (part or self.rows).sample(SAMPLE_SIZE, rng)
+        if isinstance(self.rows, Rows) and np.isnan(planes).any():
+            raise InvalidDataError(INFINITY)
+        return part, Sample(planes, weights, self._metric)
 
 
 def _moments(values: Array, weights: Array, array: NDArray[Any] | LazyRows) -> tuple[Array, Array]:

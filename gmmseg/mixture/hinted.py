@@ -8,6 +8,7 @@ mixture of the class's components, and their statistics add up with those of the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.errors import InvalidDataError
-from gmmseg.mixture._threads import Workers
+from gmmseg.mixture._threads import Workers, in_turn
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.patterns import AnyRows, rows_of
 from gmmseg.mixture.rows import Frame, Rows
@@ -105,8 +106,11 @@ class HintedRows:
 
     def preload(self, workers: Workers) -> None:
         """As of `Rows`."""
-        for part in self.parts:
-            part.rows.preload(workers)
+        self.begin_preload(workers)()
+
+    def begin_preload(self, workers: Workers) -> Callable[[], None]:
+        """As of `Rows`."""
+        return in_turn([part.rows.begin_preload(workers) for part in self.parts])
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """As of `Rows`."""

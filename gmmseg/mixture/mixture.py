@@ -15,6 +15,7 @@ from gmmseg.errors import InvalidDataError, InvalidParameterError, ModelFormatEr
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import (
     COVARIANCE_TYPES,
+    free_parameters,
     random_factors,
     whitening,
 )
@@ -24,6 +25,8 @@ from gmmseg.mixture.rows import Frame, as_rows, check_weights, working_dtype
 __all__ = ["Mixture"]
 
 Array = NDArray[np.float64]
+
+_SMALLEST_WEIGHT = 1e-300  # has a logarithm
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,8 +148,7 @@ class Mixture:
     @property
     def n_parameters(self) -> int:
         """Number of free parameters: means, covariances, and all weights but one."""
-        k, d = self.n_components, self.n_features
-        return int(self._kind.n_parameters(k, d)) + k * d + k - 1
+        return free_parameters(self.covariance_type, self.n_components, self.n_features)
 
     @property
     def standard_deviations(self) -> Array:
@@ -158,6 +160,20 @@ class Mixture:
         """Covariance matrices whatever the type, (n_components, n_features, n_features)."""
         expanded = self._expanded
         return expanded if expanded.ndim == 3 else expanded[:, :, None] * np.eye(self.n_features)
+
+    @cached_property
+    def _whitening(self) -> tuple[Array, Array]:
+        """Whitening factors, (K, D, D) or (K, D), and log determinants: `covariance.whitening`."""
+        return whitening(self._expanded)
+
+    @cached_property
+    def _free_parameters(self) -> Array:
+        """Weights, means and covariances as one vector in which every value is allowed.
+
+        Raises `numpy.linalg.LinAlgError` for a covariance at the edge of being singular.
+        """
+        logs = np.log(np.maximum(self.weights, _SMALLEST_WEIGHT))
+        return np.concatenate([logs, self.means.ravel(), self._kind.free(self.covariances)])
 
     @cached_property
     def precisions_chol(self) -> Array:

@@ -15,7 +15,6 @@ from gmmseg.mixture.covariance import (
     COVARIANCE_TYPES,
     lower_triangle,
     squared_distances,
-    whitening,
 )
 from gmmseg.mixture.rows import BLOCK, Rows, empty_lines, padded_features, row_groups
 from gmmseg.mixture.statistics import Statistics
@@ -65,10 +64,7 @@ class Packed(NamedTuple):
 
 def pack(mixture: Mixture, dtype: np.dtype[Any]) -> Packed:
     """Whitening factors and constants in the kernels' type and layout (docs/math.md, eq. 6)."""
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    factors, log_det = whitening(
-        kind.expand(mixture.covariances, mixture.n_components, mixture.n_features)
-    )
+    factors, log_det = mixture._whitening
     with np.errstate(divide="ignore"):
         logs = (np.log(mixture.weights) + log_det) / _LOG2
     logs -= 0.5 * mixture.n_features * np.log2(2 * np.pi)
@@ -240,13 +236,14 @@ def _summed(
     n_components, padded = packed.parameters.means.shape
     is_matrix = COVARIANCE_TYPES[mixture.covariance_type].is_matrix
     second_shape = (n_components, padded, padded) if is_matrix else (n_components, padded)
-    groups = row_groups(rows.n_samples, int(np.prod(second_shape)))
+    size_of_second = math.prod(second_shape)
+    groups = row_groups(rows.n_samples, size_of_second)
     nk = np.zeros((len(groups), n_components))
     first = np.zeros((len(groups), n_components, padded))
     second = np.zeros((len(groups), *second_shape))
     log2_likelihood = np.zeros(len(groups))
     size = math.ceil(groups[0][1] / BLOCK)
-    products = np.prod(second_shape, dtype=float) + _PRODUCTS_OF_A_DENSITY * n_components
+    products = float(size_of_second + _PRODUCTS_OF_A_DENSITY * n_components)
     operations = rows.n_samples * products / _PRODUCTS_AT_ONCE
     step = math.ceil(len(groups) / workers.tasks(operations)) if together else 1
 
@@ -386,9 +383,7 @@ def _densities(
 
 def distance_rows(rows: Rows, mixture: Mixture, out: Array) -> None:
     """Write the Mahalanobis distance of every row to every component to `out` (N, K)."""
-    kind = COVARIANCE_TYPES[mixture.covariance_type]
-    expanded = kind.expand(mixture.covariances, mixture.n_components, mixture.n_features)
-    factors, _ = whitening(np.ascontiguousarray(expanded))
+    factors, _ = mixture._whitening
     for blocks, _, n, row in rows.pieces(0, rows.n_samples):
         x = blocks[:, : rows.n_features].transpose(0, 2, 1).reshape(-1, rows.n_features)[:n]
         for k, factor in enumerate(factors):

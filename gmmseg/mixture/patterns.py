@@ -7,7 +7,7 @@ rows without gaps do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.mixture import rows as rows_module
-from gmmseg.mixture._threads import Workers
+from gmmseg.mixture._threads import Workers, in_turn
 from gmmseg.mixture.lazy import LazyRows
 from gmmseg.mixture.rows import Frame, Rows
 
@@ -231,12 +231,16 @@ class GappedRows:
         return 1.0 - lacking / self.total_weight if len(weights) else np.ones(self.n_features)
 
     def preload(self, workers: Workers) -> None:
+        """As of `Rows`."""
+        self.begin_preload(workers)()
+
+    def begin_preload(self, workers: Workers) -> Callable[[], None]:
         """As of `Rows`; the rare patterns are read anew in every pass."""
         kept = [rows for _, rows in self.frequent]
         kept += [self.complete] if self.complete is not None else []
-        if sum(rows.copy_size for rows in kept) <= rows_module._LARGEST_COPY:
-            for rows in kept:
-                rows.preload(workers)
+        if sum(rows.copy_size for rows in kept) > rows_module._LARGEST_COPY:
+            kept = []
+        return in_turn([rows.begin_preload(workers) for rows in kept])
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """As of `Rows`."""

@@ -6,6 +6,7 @@ of the weights; these are then what the maps have too little or too much of a cl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,10 @@ class PriorRows:
     def preload(self, workers: Workers) -> None:
         """As of `Rows`."""
         self.rows.preload(workers)
+
+    def begin_preload(self, workers: Workers) -> Callable[[], None]:
+        """As of `Rows`."""
+        return self.rows.begin_preload(workers)
 
     def look(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """As of `Rows`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,8 +148,12 @@ class Rows:
 
     def preload(self, workers: Workers) -> None:
         """Copy all rows into blocks if they are few enough: passes are then faster."""
-        if self.copy_size > _LARGEST_COPY:
-            return
+        self.begin_preload(workers)()
+
+    def begin_preload(self, workers: Workers) -> Callable[[], None]:
+        """Have other threads begin with `preload`; what is returned has to be called to end it."""
+        if self.is_held or self.copy_size > _LARGEST_COPY:
+            return lambda: None
         blocks = self._empty_blocks(self.n_samples)
         groups = row_groups(self.n_samples)
 
@@ -157,8 +161,13 @@ class Rows:
             start, stop = groups[i]
             self._standardise(start, stop, blocks[start // BLOCK :])
 
-        workers.run(task, len(groups))
-        self._blocks = blocks
+        end = workers.begin(task, len(groups))
+
+        def finish() -> None:
+            end()
+            self._blocks = blocks
+
+        return finish
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[NDArray[Any], int, int, int]]:
         """Yield blocks, the first to use, the number of rows in them, and the first row's number.

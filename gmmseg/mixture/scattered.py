@@ -56,9 +56,9 @@ class ScatteredRows(Rows):
         super().__init__(X, weights, frame)
         self.parts = X
 
-    def preload(self, workers: Workers) -> None:
-        """Make the parts ready; nothing is copied here."""
-        self.parts.make_ready(self.frame)
+    def begin_preload(self, _: Workers) -> Callable[[], None]:
+        """The parts are made ready at the end; nothing is copied here."""
+        return lambda: self.parts.make_ready(self.frame)
 
 
 def ready_rows(values: NDArray[Any], frame: Frame) -> Rows:

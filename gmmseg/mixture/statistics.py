@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmmseg.errors import InvalidParameterError
-from gmmseg.mixture.covariance import COVARIANCE_TYPES, whitening
+from gmmseg.mixture.covariance import COVARIANCE_TYPES
 
 if TYPE_CHECKING:
     from gmmseg.mixture.mixture import Mixture
@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 # A component with less than this share of the weight has no rows of its own to learn from.
 _NEGLIGIBLE_SHARE = 1e-12
 _TINY = 1e-300
+_LOG_2PI = float(np.log(2 * np.pi))
 
 #: No variance is smaller, in a frame where the data have variances of about 1: standard
 #: deviations of a millionth are below the resolution of float32 data.
@@ -113,8 +114,7 @@ class Statistics:
         An M-step maximises it: what the likelihood gains is no less than what this does.
         """
         kind = COVARIANCE_TYPES[mixture.covariance_type]
-        k, d = mixture.means.shape
-        factors, log_det = whitening(kind.expand(mixture.covariances, k, d))
+        factors, log_det = mixture._whitening
         second = self.moved(mixture.means).second
         spread = (
             ((factors @ second) * factors).sum(axis=(1, 2))
@@ -124,7 +124,7 @@ class Statistics:
         logs = np.log(np.where(mixture.weights > 0, mixture.weights, 1.0))
         # with priors of the rows the weights are judged by what they change: to first order
         from_weights = (self.nk if self.foreseen is None else self.nk - self.foreseen) @ logs
-        from_shapes = self.nk @ (log_det - 0.5 * d * np.log(2 * np.pi)) - 0.5 * spread.sum()
+        from_shapes = self.nk @ (log_det - 0.5 * mixture.n_features * _LOG_2PI) - 0.5 * spread.sum()
         return float(from_weights + from_shapes)
 
     @property
