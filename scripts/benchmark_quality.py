@@ -36,6 +36,7 @@ sample of 10 000 rows.
 On nuclei one threshold for an image, the best of all by the truth, has .921 of fluorescence and
 .815 of colour. `auto` takes stained slices for what they are, and a fluorescent or bright-field
 image for a grey one: there `--preset microscopy` is what to type. sheets/README.md shows pictures.
+Brains under bias fields, and Atropos beside them: quality-brain.md.
 """
 
 

@@ -63,7 +63,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def read(
-    folder: Path, noise: float, field: str = "", amount: float = 0.0
+    folder: Path, noise: float, field: str = "", amount: float = 0.0, seed: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values, the brain, and the truth.
 
@@ -78,7 +78,7 @@ def read(
     truth = np.argmax([254 - gm.astype(int) - wm, gm, wm], axis=0) + 1
     truth[~mask] = 0
     if field:
-        t1 = t1 * fields.field(field, amount, mask)
+        t1 = t1 * fields.field(field, amount, mask, seed)
     if noise:
         rng = np.random.default_rng(0)
         real, imaginary = (rng.normal(0, noise * 255, t1.shape) for _ in range(2))
