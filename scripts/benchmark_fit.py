@@ -5,7 +5,8 @@
 
 The photo is the sample photo enlarged, with camera-like noise, in colour and in grey. scikit-learn
 runs from its own k-means start, five iterations at a time, until its mean log-likelihood is within
-1e-6 (relative) of ours, or it has come to rest elsewhere (five iterations gain less than 1e-6).
+1e-6 (relative) of ours, or it has come to rest elsewhere (five iterations gain less than 1e-6), or
+for three minutes: then the ratio is a lower bound, and is written as one.
 `--data` is a folder with Landsat scenes (`landsat7_opengeo`) and a brain (`mni152_nilearn`): on
 them a fit by a certified sample runs against a fit of all pixels; `--part certificate` does only
 that, in seconds. Needs the `test` extra.
@@ -23,7 +24,7 @@ from benchmark_em import machine
 from benchmark_process import enlarged_photo
 
 K = 3
-_AT_A_TIME, _MOST_ITERATIONS = 5, 300
+_AT_A_TIME, _MOST_SECONDS = 5, 180.0
 
 
 def best_of(run, repeats: int = 3):
@@ -57,20 +58,23 @@ def ours(picture: np.ndarray):
 
 
 def theirs(picture: np.ndarray, target: float):
-    """Seconds until scikit-learn is within 1e-6 of `target`, what it reached, and iterations."""
+    """Seconds until scikit-learn is within 1e-6 of `target`, what it reached, and iterations.
+
+    And "over " if it was not there yet.
+    """
     from sklearn.mixture import GaussianMixture
 
     rows = picture.reshape(-1, picture.shape[-1] if picture.ndim == 3 else 1).astype(np.float64)
     model = GaussianMixture(K, tol=0, max_iter=_AT_A_TIME, warm_start=True, random_state=0)
     begin = time.perf_counter()
     before, n = -np.inf, 0
-    while n < _MOST_ITERATIONS:
+    while time.perf_counter() - begin < _MOST_SECONDS:
         reached = model.fit(rows).lower_bound_
         n += _AT_A_TIME
         if reached >= target - 1e-6 * abs(target) or reached - before < 1e-6:
-            break
+            return time.perf_counter() - begin, reached, n, ""
         before = reached
-    return time.perf_counter() - begin, reached, n
+    return time.perf_counter() - begin, reached, n, "over "
 
 
 def photo_table(mpixels: float) -> list[str]:
@@ -86,10 +90,10 @@ def photo_table(mpixels: float) -> list[str]:
         (f"{mpixels:g} Mpixel grey", grey),
     ):
         seconds, likelihood, n_iter = ours(picture)
-        slow, reached, iterations = theirs(picture, likelihood)
+        slow, reached, iterations, over = theirs(picture, likelihood)
         lines.append(
-            f"| {name} | {seconds:.4f} ({n_iter}) | {slow:.1f} ({iterations}) "
-            f"| **{slow / seconds:.0f}x** | {likelihood:.7f} / {reached:.7f} |"
+            f"| {name} | {seconds:.4f} ({n_iter}) | {over}{slow:.1f} ({iterations}) "
+            f"| {over}**{slow / seconds:.0f}x** | {likelihood:.7f} / {reached:.7f} |"
         )
         print(lines[-1], flush=True)
     return lines
