@@ -84,6 +84,17 @@ def test_on_a_plateau_no_less_is_reached_than_by_all_rows():
     assert quick.history[-1] > full.history[-1] - 1e-4
 
 
+def test_a_sample_that_misleads_is_followed_by_a_larger_one():
+    n = 1_400_000
+    X = np.random.default_rng(3).standard_normal((n, 2), np.float32)
+    X += np.where(np.arange(n) < n // 3, -2, 2)[:, None].astype(np.float32)
+    quick = fit_mixture(X, 6)  # of two clusters: a plateau
+    assert quick.certificate.sample_size == 4 * 32_768
+    assert quick.certificate.full_passes < 8
+    end = fit_mixture(X, 6, gap=0.0, tol=1e-8, max_iter=200, init=quick.mixture)
+    assert end.history[-1] - quick.history[-1] < 1e-4
+
+
 def test_a_smaller_gap_comes_closer(X, fit):
     close = fit_mixture(X, 4, gap=1e-6, tol=1e-9, init=fit.mixture, max_iter=2000)
     assert close.certificate.gap < 1e-6

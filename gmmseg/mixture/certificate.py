@@ -31,7 +31,9 @@ _NOISE = 0.05  # share of the gap, or of a sample's own error, that is left to g
 _CERTAIN = 0.5  # share of the gap at which it counts as reached: the estimate has errors, too
 _SLOW = 0.95  # of a rate that the first steps do not show
 _SLOWEST_FALL = 0.9  # of the gains of two cycles; also while it is not known how they fall
-_LEAST_GAIN = 0.25  # of what a sample promised: below it is not asked any longer
+_LEAST_GAIN = 0.25  # of what a sample promised: below it a larger one is asked
+_GROWTH = 4  # from a sample to the next one
+_LARGEST_GROWN = 1 << 23  # numbers in such a sample, which is copied twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,11 +171,20 @@ class SampleFit:
                 return self._told(replace(run, converged=reached), left)
             further = self._evaluated(ahead.mixture, run)
             gain = further.history[-1] - run.history[-1]
-            if gain < _LEAST_GAIN * promised:
+            run = further if gain > 0 else replace(run, n_iter=run.n_iter + 1)
+            if gain < _LEAST_GAIN * promised and not self._grown():
                 return self._by_all_rows(run)
-            run = further
             if self._callback is not None:
                 self._callback(run.n_iter, run.history[-1] + self._rows.log_scale)
+
+    def _grown(self) -> bool:
+        """Take a larger sample, if there may be one: that at hand is too unlike the rows."""
+        rows = self._rows
+        n = _GROWTH * self._sample.n_samples
+        if n > rows.n_samples // _SMALLEST_SHARE or n * rows.n_features > _LARGEST_GROWN:
+            return False
+        self._sample = rows.part(n, np.random.default_rng(self._options.rng))
+        return True
 
     def _evaluated(self, mixture: Mixture, before: Run | None = None) -> Run:
         """A mixture after a pass over all rows, in a run that goes on with it."""
@@ -203,7 +214,7 @@ class SampleFit:
         return ahead, abs(ahead.history[-1] - ahead.history[0]) + tail.found
 
     def _by_all_rows(self, before: Run) -> tuple[Run, Certificate]:
-        """EM over all rows: the sample is too unlike them."""
+        """EM over all rows: no sample is like enough to them."""
         options = self._options
         tail = _Tail(self._slowest)
         run = self._em(
@@ -214,7 +225,7 @@ class SampleFit:
             before.statistics,
         )
         history = before.history + run.history[1:]
-        n_iter = before.n_iter + 1 + run.n_iter
+        n_iter = before.n_iter + run.n_iter
         return self._told(replace(run, history=history, n_iter=n_iter), tail.found)
 
     def _told(self, run: Run, gap: float) -> tuple[Run, Certificate]:
