@@ -11,7 +11,7 @@ from naive_bands import matrix_of
 from scipy.interpolate import BSpline
 
 import gmmseg
-from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions, estimate_bias
+from gmmseg.bias import USUAL_SMOOTHNESS, BiasOptions, _is_seen, estimate_bias
 from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.image import Image
 from gmmseg.io import write_nifti
@@ -207,6 +207,29 @@ def test_what_only_one_tissue_shows_is_no_field():
     image = Image.from_array(values, axes="ZYX", mask=mask, spacing=4.0)
     found = estimate_bias(image, BiasOptions(smoothness=70))
     assert found.range[1] - found.range[0] < 0.02
+
+
+def test_what_a_rare_tissue_shows_does_not_matter():
+    """Of fluid hardly a voxel is pure: what it shows is mostly what else is in them."""
+    values, labels, mask = phantom(noise=2.0)
+    rare = (labels == 0) & (np.random.default_rng(3).random(labels.shape) < 0.75)
+    values[rare] += MEANS[1] - MEANS[0]
+    slope = np.linspace(-0.5, 0.5, values.shape[1])[:, None]
+    values = values * (1 + np.where((labels == 0) & ~rare, -0.4, 0.15) * slope)
+    image = Image.from_array(values, axes="ZYX", mask=mask, spacing=4.0)
+    found = estimate_bias(image, BiasOptions(smoothness=70))
+    assert found.range[1] - found.range[0] == pytest.approx(0.15, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("own", "common", "seen"),
+    [(0.0, 0.021, False), (0.0, 0.023, True), (0.06, 0.021, False), (0.06, 0.023, True)],
+)
+def test_a_field_is_more_than_chance_and_nature_make(own, common, seen):
+    """The shades of three classes add a third of their variance, which is taken off."""
+    waves = np.sqrt(2) * np.cos(2 * np.pi * np.outer(np.arange(1, 5), np.arange(60)) / 60)
+    fields = common * waves[0] + own * waves[1:] + np.array([[0.3], [0.0], [-0.2]])
+    assert _is_seen(fields) is seen
 
 
 def test_what_all_tissues_show_is_a_field():
