@@ -353,12 +353,12 @@ class _Sample:
                     for pull, weight in _pulls(corrected, posterior, mixture, band)
                 ]
             )
-            seen.append(_is_seen(np.stack([self._values(field) for field in fields])))
-            mean = fields.mean(axis=0)
-            values = self._values(mean)
+            shown = np.stack([self._values(field) for field in fields])
+            seen.append(_is_seen(shown))
+            values = shown.mean(axis=0)
             centre = values.mean()  # a constant factor would be one of the means
             logs[:, band] = values - centre
-            found.append(mean - centre)  # the splines add up to 1
+            found.append(fields.mean(axis=0) - centre)  # the splines add up to 1
         return np.stack(found), np.array(seen)
 
     def _values(self, field: Array) -> Array:

@@ -43,9 +43,9 @@ class Certificate:
     Attributes
     ----------
     sample_size : int
-        Rows in the sample.
+        Rows in the sample, the last one where it had to grow.
     sample_iterations : int
-        Passes over the sample, and over parts of it.
+        Passes over the samples, and over parts of them.
     full_passes : int
         Passes over all rows that followed.
     mean_log_likelihood : float
@@ -100,7 +100,7 @@ class SampleFit:
     ----------
     rows : rows of any kind
     sample : rows of the same kind
-        In the same frame, as `sample_of` gives them.
+        In the same frame: `rows_of_a_sample` of them.
     rules : Regularisation
     options : EMOptions
     workers : Workers

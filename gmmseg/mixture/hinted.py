@@ -19,7 +19,7 @@ from gmmseg.errors import InvalidDataError
 from gmmseg.mixture._threads import Workers, in_turn
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.patterns import AnyRows, rows_of
-from gmmseg.mixture.rows import Frame, Rows
+from gmmseg.mixture.rows import Frame, Preloadable, Rows
 from gmmseg.mixture.seeding import Sample, kmeans, start_from_clusters
 
 __all__ = ["HintedRows", "Hints", "Part", "start_from_hints"]
@@ -64,7 +64,7 @@ class Part:
         return whole.reordered(self.components) if self.hint else whole
 
 
-class HintedRows:
+class HintedRows(Preloadable):
     """Rows in parts, each with the components it may belong to: as `Rows` to its users.
 
     Parameters
@@ -103,10 +103,6 @@ class HintedRows:
         first = self.parts[0].rows.log_scale
         more = (part.rows.total_weight * (part.rows.log_scale - first) for part in self.parts)
         return first + sum(more) / self.total_weight
-
-    def preload(self, workers: Workers) -> None:
-        """As of `Rows`."""
-        self.begin_preload(workers)()
 
     def begin_preload(self, workers: Workers) -> Callable[[], None]:
         """As of `Rows`."""

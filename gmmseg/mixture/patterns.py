@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gmmseg.mixture import rows as rows_module
 from gmmseg.mixture._threads import Workers, in_turn
 from gmmseg.mixture.lazy import LazyRows
-from gmmseg.mixture.rows import Frame, Rows
+from gmmseg.mixture.rows import Frame, Preloadable, Rows
 
 __all__ = ["AnyRows", "GappedRows", "Group", "Patterns", "find_patterns", "rows_of"]
 
@@ -150,7 +150,7 @@ class Group:
             yield part, self.rows.planes(part.start, part.stop), self.pattern[part]
 
 
-class GappedRows:
+class GappedRows(Preloadable):
     """N rows of D features of which some are not observed, in a frame: as `Rows` to its users.
 
     Parameters
@@ -229,10 +229,6 @@ class GappedRows:
         ])  # fmt: skip
         lacking = weights @ ~self.patterns.observed
         return 1.0 - lacking / self.total_weight if len(weights) else np.ones(self.n_features)
-
-    def preload(self, workers: Workers) -> None:
-        """As of `Rows`."""
-        self.begin_preload(workers)()
 
     def begin_preload(self, workers: Workers) -> Callable[[], None]:
         """As of `Rows`; the rare patterns are read anew in every pass."""

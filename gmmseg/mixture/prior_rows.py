@@ -17,7 +17,7 @@ from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.covariance import COVARIANCE_TYPES
 from gmmseg.mixture.mixture import Mixture
 from gmmseg.mixture.passes import statistics_with_priors, statistics_with_shares
-from gmmseg.mixture.rows import Frame, Rows
+from gmmseg.mixture.rows import Frame, Preloadable, Rows
 from gmmseg.mixture.seeding import SAMPLE_SIZE, Sample
 from gmmseg.mixture.statistics import Statistics
 
@@ -53,7 +53,7 @@ class Beliefs:
         return np.asarray(whole / whole.sum(axis=0))
 
 
-class PriorRows:
+class PriorRows(Preloadable):
     """Rows with what is believed of them: as `Rows` to its users."""
 
     def __init__(self, rows: Rows, beliefs: Beliefs) -> None:
@@ -68,10 +68,6 @@ class PriorRows:
     ) -> PriorRows:
         """The rows of `X`, of which nothing is missing."""
         return cls(Rows(X, weights, frame), beliefs)
-
-    def preload(self, workers: Workers) -> None:
-        """As of `Rows`."""
-        self.rows.preload(workers)
 
     def begin_preload(self, workers: Workers) -> Callable[[], None]:
         """As of `Rows`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,16 @@ from gmmseg.errors import InvalidDataError, InvalidParameterError
 from gmmseg.mixture._threads import Workers
 from gmmseg.mixture.lazy import LazyRows
 
-__all__ = ["INFINITY", "Frame", "Rows", "as_rows", "check_weights", "empty_lines", "row_groups"]
+__all__ = [
+    "INFINITY",
+    "Frame",
+    "Preloadable",
+    "Rows",
+    "as_rows",
+    "check_weights",
+    "empty_lines",
+    "row_groups",
+]
 
 Array = NDArray[np.float64]
 
@@ -88,7 +98,19 @@ class Frame:
         return float(np.log(self.scale).sum())
 
 
-class Rows:
+class Preloadable(ABC):
+    """Rows of any kind: those of them that are few enough can be held, as blocks."""
+
+    def preload(self, workers: Workers) -> None:
+        """Copy the rows into blocks if they are few enough: passes are then faster."""
+        self.begin_preload(workers)()
+
+    @abstractmethod
+    def begin_preload(self, workers: Workers) -> Callable[[], None]:
+        """Have other threads begin with `preload`; what is returned has to be called to end it."""
+
+
+class Rows(Preloadable):
     """N rows of D features with weights, read as blocks in a frame.
 
     Parameters
@@ -150,12 +172,8 @@ class Rows:
         """Whether all rows are in blocks: then `pieces` gives any number of them as one."""
         return self._blocks is not None
 
-    def preload(self, workers: Workers) -> None:
-        """Copy all rows into blocks if they are few enough: passes are then faster."""
-        self.begin_preload(workers)()
-
     def begin_preload(self, workers: Workers) -> Callable[[], None]:
-        """Have other threads begin with `preload`; what is returned has to be called to end it."""
+        """As of `Preloadable`."""
         if self.is_held or self.copy_size > _LARGEST_COPY:
             return lambda: None
         blocks = self._empty_blocks(self.n_samples)
